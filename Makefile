@@ -1,0 +1,120 @@
+# nginx-canary: `make` builds the module, canaryd and canaryctl in build/;
+# `make asan` builds everything under build/asan with the sanitizers.
+
+BUILD   ?= build
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+WARN    := -std=gnu11 -W -Wall -Wextra -Werror -Wno-unused-parameter \
+           -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla
+CPPFLAGS += -D_GNU_SOURCE -Isidecar
+HARDEN  := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+LDFLAGS += -pie -Wl,-z,relro -Wl,-z,now
+SAN     :=
+
+ifeq ($(SANITIZE),1)
+BUILD   := build/asan
+SAN     := -fsanitize=address,undefined -fno-omit-frame-pointer \
+           -fno-sanitize-recover=undefined
+CFLAGS  := -O1 -g
+HARDEN  := -fPIE
+endif
+
+NGINX_SRC ?= $(patsubst %/conf_flags,%,$(shell dpkg -L nginx-dev 2>/dev/null \
+               | grep '/conf_flags$$'))
+
+pc       = $(shell pkg-config $(1) $(2) 2>/dev/null)
+CORE_LIBS   := -lcjson -lm
+LIB_LIBS    := -lcurl -lyaml -levent_core -levent_extra
+DAEMON_LIBS := -lhiredis
+
+objs     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+CORE    := $(call objs,$(wildcard sidecar/core/*.c))
+LIB     := $(call objs,$(wildcard sidecar/lib/*.c))
+DAEMON  := $(call objs,$(wildcard sidecar/*.c))
+CTL     := $(call objs,$(wildcard sidecar/ctl/*.c))
+UNIT    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
+TOOLS   := $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
+LUA     := $(wildcard sidecar/lua/*.lua)
+
+.PHONY: all module sidecar unit tools asan check clean
+.SECONDARY:
+
+all: module sidecar
+
+sidecar: $(BUILD)/canaryd $(BUILD)/canaryctl
+
+unit: $(UNIT)
+
+tools: $(TOOLS)
+
+asan:
+	$(MAKE) SANITIZE=1 all unit tools
+
+check: all
+	scripts/test
+
+clean:
+	rm -rf build
+
+$(BUILD)/canaryd: $(DAEMON) $(LIB) $(CORE)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
+	    $(DAEMON_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+
+$(BUILD)/canaryctl: $(CTL) $(LIB) $(CORE)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(CORE_LIBS)
+
+$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(LIB) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka \
+	    $(LIB_LIBS) $(CORE_LIBS)
+
+$(BUILD)/tools/%: $(BUILD)/obj/t/tools/%.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
+	    -levent_core -levent_extra -lm
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(WARN) $(HARDEN) $(CFLAGS) $(SAN) -MMD -MP -c -o $@ $<
+
+# The scripts are compiled in: canaryd is one file.  sidecar/scripts.c
+# includes lua_scripts.inc.
+$(BUILD)/obj/sidecar/lua_scripts.inc: $(LUA) Makefile
+	@mkdir -p $(@D)
+	@for f in $(LUA); do \
+	    n=$$(basename $$f .lua); \
+	    printf 'static const char lua_%s[] =\n' $$n; \
+	    sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/    "/' -e 's/$$/\\n"/' $$f; \
+	    printf '    ;\n'; \
+	done > $@
+
+$(BUILD)/obj/sidecar/scripts.o: $(BUILD)/obj/sidecar/lua_scripts.inc
+$(BUILD)/obj/sidecar/scripts.o: CPPFLAGS += -I$(BUILD)/obj/sidecar
+
+# nginx's own build system makes the module; its flags include -Werror.
+MODULE_CC := -g -O2 -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+             -Wformat -Werror=format-security
+ifeq ($(SANITIZE),1)
+MODULE_CC := -g -O1 -fPIC $(SAN)
+endif
+
+module: $(BUILD)/ngx_http_canary_module.so
+
+MODULE_SRCS := config $(wildcard src/*.c src/*.h)
+
+$(BUILD)/ngx_http_canary_module.so: $(BUILD)/objs/Makefile $(MODULE_SRCS)
+	$(MAKE) -f $(CURDIR)/$(BUILD)/objs/Makefile -C $(NGINX_SRC) modules
+	cp $(BUILD)/objs/ngx_http_canary_module.so $@
+
+$(BUILD)/objs/Makefile: config
+	@test -n "$(NGINX_SRC)" || \
+	    { echo "nginx-dev is missing: run scripts/deps" >&2; exit 1; }
+	@mkdir -p $(BUILD)
+	cd $(NGINX_SRC) && bash -c '. ./conf_flags && ./configure \
+	    --builddir="$(CURDIR)/$(BUILD)/objs" "$${NGX_CONF_FLAGS[@]}" \
+	    --with-cc-opt="$(MODULE_CC)" \
+	    --with-ld-opt="-Wl,-z,relro -Wl,-z,now $(SAN)" \
+	    --add-dynamic-module="$(CURDIR)"' > $(CURDIR)/$(BUILD)/configure.log \
+	    || { tail -20 $(CURDIR)/$(BUILD)/configure.log >&2; exit 1; }
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,71 @@
+/*
+ * The HTTP listener: libevent's evhttp with a bounded body and header size,
+ * on loopback addresses and unix sockets, and a table of routes.  Errors are
+ * problem documents (RFC 9457), 404 and 405 (with Allow) included.
+ */
+
+#ifndef LIB_HTTP_SERVER_H
+#define LIB_HTTP_SERVER_H
+
+#include <stddef.h>
+
+#include <event2/event.h>
+#include <event2/http.h>
+
+#include <cjson/cJSON.h>
+
+#define HTTP_MAX_PARAMS  2
+#define HTTP_PARAM_LEN   128
+
+typedef struct http_server_s  http_server_t;
+
+typedef struct {
+    struct evhttp_request  *request;   /* borrowed */
+    char                    params[HTTP_MAX_PARAMS][HTTP_PARAM_LEN];
+                                       /* what matched the {}s, decoded */
+    const char             *body;      /* NUL-terminated, valid in handler */
+    size_t                  body_len;
+    const char             *query;     /* after '?', or "" */
+} http_exchange_t;
+
+/* Must answer, now or later, with one of the http_answer functions. */
+typedef void (*http_handler_t)(void *arg, http_exchange_t *exchange);
+
+typedef struct {
+    const char      *method;       /* "GET" also answers HEAD */
+    const char      *path;         /* "/v1/rollouts/{}/abort" */
+    http_handler_t   handler;
+} http_route_t;                    /* the list ends with a NULL method */
+
+/* routes are borrowed for the server's life. */
+http_server_t *http_server_new(struct event_base *base,
+    const http_route_t *routes, void *arg, size_t max_body);
+/* address: "unix:/path", "127.0.0.1:7070", "[::1]:7070", "localhost:7070";
+ * port 0 picks a free one.  0, or -1 with error (>= 256 bytes).  Other than
+ * loopback is refused. */
+int http_server_listen(http_server_t *server, const char *address,
+    char *error, size_t size);
+/* Closes listeners and connections; unlinks unix sockets it made. */
+void http_server_free(http_server_t *server);
+
+/*
+ * An answer that comes later: the evhttp request may die before it if the
+ * client goes away, so a handler that does not answer at once must defer and
+ * answer by the handle, which is freed by the answer.
+ */
+typedef struct http_pending_s  http_pending_t;
+http_pending_t *http_defer(http_exchange_t *exchange);
+void http_pending_json(http_pending_t *pending, int status, cJSON *json);
+void http_pending_problem(http_pending_t *pending, int status,
+    const char *field, const char *detail, cJSON *extra);
+
+/* json is consumed.  extra (consumed, may be NULL): more members. field may
+ * be NULL. */
+void http_answer_json(struct evhttp_request *request, int status,
+    cJSON *json);
+void http_answer_text(struct evhttp_request *request, int status,
+    const char *type, const char *text, size_t len);
+void http_answer_problem(struct evhttp_request *request, int status,
+    const char *field, const char *detail, cJSON *extra);
+
+#endif
