@@ -1,0 +1,172 @@
+
+/*
+ * What the files of the module share.
+ */
+
+
+#ifndef _NGX_HTTP_CANARY_H_INCLUDED_
+#define _NGX_HTTP_CANARY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <cjson/cJSON.h>
+#include "ngx_http_canary_shm.h"
+
+
+#define NGX_HTTP_CANARY_VERSION      "0.1.0"
+
+
+typedef struct ngx_http_canary_srv_conf_s  ngx_http_canary_srv_conf_t;
+
+
+typedef struct {
+    ngx_str_t                        name;
+    ngx_http_upstream_srv_conf_t    *upstream;
+    ngx_uint_t                       slot;       /* of the name in the zone */
+} ngx_http_canary_group_t;
+
+
+/* a worker's own copy of the record, made anew when the table moves on */
+
+typedef struct {
+    ngx_atomic_uint_t                generation; /* 0: the configuration's */
+    ngx_http_canary_record_t         record;
+    uint64_t                         seed;       /* of the salt */
+    ngx_uint_t                       stable;     /* a group, as is canary */
+    ngx_uint_t                       canary;
+    ngx_uint_t                       split;      /* someone but stable gets */
+    ngx_uint_t                       upto[NGX_HTTP_CANARY_GROUPS];
+} ngx_http_canary_view_t;
+
+
+struct ngx_http_canary_srv_conf_s {
+    ngx_http_canary_zone_t          *zone;       /* NULL: not ours */
+    ngx_http_upstream_srv_conf_t    *upstream;
+    ngx_http_canary_entry_t         *entry;
+
+    ngx_uint_t                       ngroups;
+    ngx_http_canary_group_t          groups[NGX_HTTP_CANARY_GROUPS];
+
+    ngx_http_complex_value_t        *key;
+    ngx_http_complex_value_t        *force;
+
+    ngx_http_canary_view_t           view;
+
+    /* this worker's counters */
+
+    ngx_http_canary_shard_t         *shards[NGX_HTTP_CANARY_GROUPS]
+                                           [NGX_HTTP_CANARY_CELLS];
+    ngx_uint_t                       full;       /* no room for a cell */
+};
+
+
+typedef struct {
+    ngx_array_t                      zones;
+                                         /* of ngx_http_canary_zone_t * */
+    ngx_array_t                      upstreams;
+                                         /* of ngx_http_canary_srv_conf_t * */
+} ngx_http_canary_main_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                       write;
+} ngx_http_canary_loc_conf_t;
+
+
+/* the choice of one request and all its parts, for one upstream */
+
+typedef struct ngx_http_canary_choice_s  ngx_http_canary_choice_t;
+
+struct ngx_http_canary_choice_s {
+    ngx_http_canary_srv_conf_t      *conf;
+    ngx_http_canary_choice_t        *next;
+    uint64_t                         revision;
+    ngx_uint_t                       group;
+    ngx_uint_t                       cell;
+    ngx_http_canary_reason_e         reason;
+    unsigned                         counted:1;
+};
+
+
+/* select */
+
+ngx_http_canary_choice_t *ngx_http_canary_choose(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf);
+void ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf);
+ngx_uint_t ngx_http_canary_lapsed(ngx_http_canary_srv_conf_t *conf);
+ngx_int_t ngx_http_canary_add_variables(ngx_conf_t *cf);
+
+/* upstream */
+
+ngx_int_t ngx_http_canary_init_upstream(ngx_conf_t *cf,
+    ngx_http_upstream_srv_conf_t *us);
+ngx_int_t ngx_http_canary_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+
+/* record */
+
+typedef struct {
+    char                            *field;      /* NULL: the whole */
+    u_char                           detail[200];
+} ngx_http_canary_error_t;
+
+ngx_int_t ngx_http_canary_parse_record(cJSON *json,
+    ngx_http_canary_entry_t *entry, ngx_http_canary_record_t *record,
+    ngx_http_canary_error_t *error);
+ngx_int_t ngx_http_canary_parse_revision(cJSON *json, uint64_t *revision);
+
+/* state file */
+
+ngx_int_t ngx_http_canary_state_load(ngx_http_canary_zone_t *zone,
+    ngx_pool_t *pool, ngx_log_t *log);
+ngx_int_t ngx_http_canary_state_save(ngx_http_canary_zone_t *zone,
+    ngx_log_t *log);
+ngx_int_t ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone);
+ngx_int_t ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone);
+
+/* output: text that grows in buffers of the request's pool */
+
+typedef struct {
+    ngx_pool_t                      *pool;
+    ngx_chain_t                     *first;
+    ngx_chain_t                     *last;
+    off_t                            size;
+    ngx_uint_t                       failed;
+} ngx_http_canary_out_t;
+
+#define NGX_HTTP_CANARY_PRINT_MAX    1024        /* of one call */
+
+void ngx_http_canary_out_init(ngx_http_canary_out_t *out, ngx_pool_t *pool);
+void ngx_http_canary_print(ngx_http_canary_out_t *out, const char *fmt, ...);
+void ngx_http_canary_print_string(ngx_http_canary_out_t *out,
+    ngx_str_t *value);
+void ngx_http_canary_print_weight(ngx_http_canary_out_t *out,
+    ngx_uint_t weight);
+ngx_int_t ngx_http_canary_send(ngx_http_request_t *r,
+    ngx_http_canary_out_t *out, ngx_uint_t status, ngx_str_t *type);
+
+void ngx_http_canary_print_record(ngx_http_canary_out_t *out,
+    ngx_http_canary_entry_t *entry, ngx_http_canary_record_t *record);
+
+void ngx_http_canary_print_head(ngx_http_canary_out_t *out,
+    ngx_http_canary_zone_t *zone);
+void ngx_http_canary_print_upstream(ngx_http_canary_out_t *out,
+    ngx_http_canary_srv_conf_t *conf, ngx_uint_t counters);
+
+/* handlers */
+
+ngx_int_t ngx_http_canary_api_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_canary_metrics_handler(ngx_http_request_t *r);
+
+
+extern ngx_module_t  ngx_http_canary_module;
+
+extern ngx_str_t  ngx_http_canary_reasons[];
+extern ngx_str_t  ngx_http_canary_failures[];
+
+
+#endif /* _NGX_HTTP_CANARY_H_INCLUDED_ */

@@ -1,0 +1,473 @@
+
+/*
+ * The choice of a group: force, then weight.  It is made once for a request
+ * and all its parts, and remembered on the pool that they share.
+ */
+
+
+#include "ngx_http_canary.h"
+
+
+typedef struct {
+    ngx_http_canary_choice_t        *choices;
+} ngx_http_canary_ctx_t;
+
+
+typedef enum {
+    NGX_HTTP_CANARY_VAR_GROUP = 0,
+    NGX_HTTP_CANARY_VAR_REASON,
+    NGX_HTTP_CANARY_VAR_REVISION
+} ngx_http_canary_var_e;
+
+
+static ngx_http_canary_ctx_t *ngx_http_canary_get_ctx(ngx_http_request_t *r);
+static void ngx_http_canary_cleanup(void *data);
+static ngx_int_t ngx_http_canary_select(ngx_http_request_t *r,
+    ngx_http_canary_choice_t *choice);
+static ngx_uint_t ngx_http_canary_forced(ngx_http_canary_srv_conf_t *conf,
+    ngx_str_t *value);
+static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t *key);
+static uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
+static ngx_int_t ngx_http_canary_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_http_canary_srv_conf_t *ngx_http_canary_find_conf(
+    ngx_http_request_t *r);
+
+
+ngx_str_t  ngx_http_canary_reasons[] = {
+    ngx_string("weight"),
+    ngx_string("force"),
+    ngx_string("lapse"),
+    ngx_null_string
+};
+
+
+static ngx_http_variable_t  ngx_http_canary_vars[] = {
+
+    { ngx_string("canary_group"), NULL, ngx_http_canary_variable,
+      NGX_HTTP_CANARY_VAR_GROUP, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("canary_reason"), NULL, ngx_http_canary_variable,
+      NGX_HTTP_CANARY_VAR_REASON, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("canary_revision"), NULL, ngx_http_canary_variable,
+      NGX_HTTP_CANARY_VAR_REVISION, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+ngx_http_canary_choice_t *
+ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf)
+{
+    ngx_http_canary_ctx_t     *ctx;
+    ngx_http_canary_choice_t  *choice;
+
+    ctx = ngx_http_canary_get_ctx(r);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    for (choice = ctx->choices; choice; choice = choice->next) {
+        if (choice->conf == conf) {
+            return choice;
+        }
+    }
+
+    choice = ngx_pcalloc(r->pool, sizeof(ngx_http_canary_choice_t));
+    if (choice == NULL) {
+        return NULL;
+    }
+
+    choice->conf = conf;
+
+    if (ngx_http_canary_select(r, choice) != NGX_OK) {
+        return NULL;
+    }
+
+    choice->next = ctx->choices;
+    ctx->choices = choice;
+
+    return choice;
+}
+
+
+/*
+ * r->ctx is wiped by internal redirects and is not shared with subrequests,
+ * the pool is: it keeps what the main request's ctx only points to.
+ */
+
+static ngx_http_canary_ctx_t *
+ngx_http_canary_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_canary_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r->main, ngx_http_canary_module);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_canary_cleanup) {
+            ctx = cln->data;
+            goto found;
+        }
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_canary_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_canary_cleanup;
+
+    ctx = cln->data;
+    ctx->choices = NULL;
+
+found:
+
+    ngx_http_set_ctx(r->main, ctx, ngx_http_canary_module);
+
+    return ctx;
+}
+
+
+static void
+ngx_http_canary_cleanup(void *data)
+{
+    /* void: the handler's address marks the ctx */
+}
+
+
+static ngx_int_t
+ngx_http_canary_select(ngx_http_request_t *r, ngx_http_canary_choice_t *choice)
+{
+    ngx_str_t                    value;
+    ngx_uint_t                   i, bucket;
+    ngx_http_canary_view_t      *view;
+    ngx_http_canary_srv_conf_t  *conf;
+
+    conf = choice->conf;
+    view = &conf->view;
+
+    if (ngx_http_canary_shm_generation(conf->entry) != view->generation) {
+        ngx_http_canary_refresh(conf);
+    }
+
+    choice->revision = view->record.revision;
+    choice->cell = NGX_HTTP_CANARY_PINNED;
+
+    if (conf->force) {
+
+        if (ngx_http_complex_value(r, conf->force, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (value.len) {
+            i = ngx_http_canary_forced(conf, &value);
+
+            if (i < conf->ngroups) {
+                choice->group = i;
+                choice->reason = NGX_HTTP_CANARY_BY_FORCE;
+                return NGX_OK;
+            }
+        }
+    }
+
+    if (ngx_http_canary_lapsed(conf)) {
+        choice->group = view->stable;
+        choice->reason = NGX_HTTP_CANARY_BY_LAPSE;
+        return NGX_OK;
+    }
+
+    choice->cell = NGX_HTTP_CANARY_WEIGHTED;
+    choice->reason = NGX_HTTP_CANARY_BY_WEIGHT;
+    choice->group = view->stable;
+
+    if (!view->split) {
+        return NGX_OK;
+    }
+
+    if (conf->key) {
+
+        if (ngx_http_complex_value(r, conf->key, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else {
+        value = r->connection->addr_text;
+    }
+
+    bucket = ngx_http_canary_bucket(view->seed, &value);
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "http canary: \"%V\" bucket:%ui of \"%V\"",
+                   &conf->upstream->host, bucket, &value);
+
+    for (i = 0; i < conf->ngroups; i++) {
+        if (bucket < view->upto[i]) {
+            choice->group = i;
+            break;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* a name, or a role; ngroups if it is none */
+
+static ngx_uint_t
+ngx_http_canary_forced(ngx_http_canary_srv_conf_t *conf, ngx_str_t *value)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < conf->ngroups; i++) {
+        if (conf->groups[i].name.len == value->len
+            && ngx_memcmp(conf->groups[i].name.data, value->data, value->len)
+               == 0)
+        {
+            return i;
+        }
+    }
+
+    if (value->len == 6) {
+
+        if (ngx_memcmp(value->data, "stable", 6) == 0) {
+            return conf->view.stable;
+        }
+
+        if (ngx_memcmp(value->data, "canary", 6) == 0) {
+            return conf->view.canary;
+        }
+    }
+
+    return conf->ngroups;
+}
+
+
+ngx_uint_t
+ngx_http_canary_lapsed(ngx_http_canary_srv_conf_t *conf)
+{
+    ngx_http_canary_record_t  *record;
+
+    record = &conf->view.record;
+
+    return record->lease_ms && !record->keep
+           && ngx_http_canary_shm_lapsed(conf->entry);
+}
+
+
+/*
+ * Copies the record and makes of it what a request needs.  Groups other than
+ * stable own buckets from 0 on in the order of the configuration, so with two
+ * groups a growing weight moves keys in one direction only.  What belongs to
+ * a group that the configuration no longer has goes to stable.
+ */
+
+void
+ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
+{
+    ngx_uint_t                 i, upto;
+    ngx_http_canary_view_t    *view;
+    ngx_http_canary_record_t  *record;
+
+    view = &conf->view;
+    record = &view->record;
+
+    view->generation = ngx_http_canary_shm_read(conf->entry, record);
+
+    if (view->generation == 0) {
+        ngx_memzero(record, sizeof(ngx_http_canary_record_t));
+        record->stable = (u_char) conf->groups[0].slot;
+        record->canary = (u_char) conf->groups[1].slot;
+        record->weights[record->stable] = NGX_HTTP_CANARY_WHOLE;
+    }
+
+    view->stable = 0;
+    view->canary = conf->ngroups;
+
+    for (i = 0; i < conf->ngroups; i++) {
+        if (conf->groups[i].slot == record->stable) {
+            view->stable = i;
+        }
+
+        if (conf->groups[i].slot == record->canary) {
+            view->canary = i;
+        }
+    }
+
+    upto = 0;
+
+    for (i = 0; i < conf->ngroups; i++) {
+        view->upto[i] = 0;
+
+        if (i != view->stable && record->weights[conf->groups[i].slot]) {
+            upto += record->weights[conf->groups[i].slot];
+            view->upto[i] = upto;
+        }
+    }
+
+    view->split = (upto != 0);
+    view->seed = ngx_http_canary_hash(0, record->salt, record->salt_len);
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
+                   "http canary: \"%V\" revision:%uL generation:%uA",
+                   &conf->upstream->host, record->revision,
+                   view->generation);
+}
+
+
+static ngx_uint_t
+ngx_http_canary_bucket(uint64_t seed, ngx_str_t *key)
+{
+    uint64_t  h;
+
+    if (key->len == 0) {
+        return ngx_random() % NGX_HTTP_CANARY_WHOLE;
+    }
+
+    h = ngx_http_canary_hash(seed, key->data, key->len);
+
+    return (ngx_uint_t) (((h >> 32) * NGX_HTTP_CANARY_WHOLE) >> 32);
+}
+
+
+/* FNV-1a, with the finalizer of splitmix64 since FNV's high bits are poor */
+
+static uint64_t
+ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
+{
+    uint64_t  h;
+
+    h = 0xcbf29ce484222325 ^ seed;
+
+    while (len--) {
+        h = (h ^ *data++) * 0x100000001b3;
+    }
+
+    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9;
+    h = (h ^ (h >> 27)) * 0x94d049bb133111eb;
+
+    return h ^ (h >> 31);
+}
+
+
+ngx_int_t
+ngx_http_canary_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_canary_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data)
+{
+    u_char                      *p;
+    ngx_str_t                   *s;
+    ngx_http_canary_choice_t    *choice;
+    ngx_http_canary_srv_conf_t  *conf;
+
+    conf = ngx_http_canary_find_conf(r);
+
+    if (conf == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    choice = ngx_http_canary_choose(r, conf);
+    if (choice == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    if (data == NGX_HTTP_CANARY_VAR_REVISION) {
+        p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        v->data = p;
+        v->len = ngx_sprintf(p, "%uL", choice->revision) - p;
+
+        return NGX_OK;
+    }
+
+    s = (data == NGX_HTTP_CANARY_VAR_GROUP)
+        ? &conf->groups[choice->group].name
+        : &ngx_http_canary_reasons[choice->reason];
+
+    v->data = s->data;
+    v->len = s->len;
+
+    return NGX_OK;
+}
+
+
+/* the canary upstream that this request is passed to, as the core finds it */
+
+static ngx_http_canary_srv_conf_t *
+ngx_http_canary_find_conf(ngx_http_request_t *r)
+{
+    ngx_str_t                      *host;
+    ngx_uint_t                      i;
+    ngx_http_upstream_t            *u;
+    ngx_http_canary_srv_conf_t     *conf, **confs;
+    ngx_http_canary_main_conf_t    *cmcf;
+    ngx_http_upstream_srv_conf_t   *uscf;
+
+    u = r->upstream;
+
+    if (u == NULL || u->conf == NULL) {
+        return NULL;
+    }
+
+    if (u->resolved == NULL) {
+        uscf = u->conf->upstream;
+
+        if (uscf == NULL || uscf->srv_conf == NULL) {
+            return NULL;
+        }
+
+        conf = ngx_http_conf_upstream_srv_conf(uscf, ngx_http_canary_module);
+
+        return conf->zone ? conf : NULL;
+    }
+
+    host = &u->resolved->host;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
+    confs = cmcf->upstreams.elts;
+
+    for (i = 0; i < cmcf->upstreams.nelts; i++) {
+        uscf = confs[i]->upstream;
+
+        if (uscf->host.len == host->len
+            && ((uscf->port == 0 && u->resolved->no_port)
+                || uscf->port == u->resolved->port)
+            && ngx_strncasecmp(uscf->host.data, host->data, host->len) == 0)
+        {
+            return confs[i];
+        }
+    }
+
+    return NULL;
+}

@@ -1,0 +1,194 @@
+
+/*
+ * The shared zone: routing records and counters.  Only ngx_http_canary_shm.c
+ * knows how they lie in it.
+ *
+ * Nothing here is ever repaired: pages are taken once by a counter that is
+ * raised before they are used, a record is published by one store, and no
+ * lock but the slab pool's mutex, which nginx recovers, is in the zone.
+ */
+
+
+#ifndef _NGX_HTTP_CANARY_SHM_H_INCLUDED_
+#define _NGX_HTTP_CANARY_SHM_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_HTTP_CANARY_GROUPS       8      /* of an upstream */
+#define NGX_HTTP_CANARY_SLOTS        16     /* group names, over reloads */
+#define NGX_HTTP_CANARY_NAME_LEN     63
+#define NGX_HTTP_CANARY_SALT_LEN     64
+#define NGX_HTTP_CANARY_WHOLE        10000  /* 100.00 % */
+#define NGX_HTTP_CANARY_BUCKETS      384
+
+#define NGX_HTTP_CANARY_NO_SLOT      NGX_HTTP_CANARY_SLOTS
+
+
+/* cells of a group: what the weights placed, and what something else did */
+
+#define NGX_HTTP_CANARY_WEIGHTED     0      /* stratum 0 */
+#define NGX_HTTP_CANARY_STRATA       4
+#define NGX_HTTP_CANARY_PINNED       4
+#define NGX_HTTP_CANARY_CELLS        5
+
+
+typedef enum {
+    NGX_HTTP_CANARY_BY_WEIGHT = 0,
+    NGX_HTTP_CANARY_BY_FORCE,
+    NGX_HTTP_CANARY_BY_LAPSE,
+    NGX_HTTP_CANARY_REASONS
+} ngx_http_canary_reason_e;
+
+
+typedef enum {
+    NGX_HTTP_CANARY_FAIL_CONNECT = 0,
+    NGX_HTTP_CANARY_FAIL_TIMEOUT,
+    NGX_HTTP_CANARY_FAIL_RESET,
+    NGX_HTTP_CANARY_FAIL_TRUNCATED,
+    NGX_HTTP_CANARY_FAIL_HTTP_5XX,
+    NGX_HTTP_CANARY_FAIL_NO_LIVE,
+    NGX_HTTP_CANARY_FAILURES
+} ngx_http_canary_failure_e;
+
+
+/*
+ * The counters of a cell, one shard; workers share it only when there are
+ * more of them than shards.  All of them only grow.  It fills a page.
+ */
+
+typedef struct {
+    ngx_atomic_t                     selections[8];
+    ngx_atomic_t                     failures[8];
+    ngx_atomic_t                     responses[6];   /* by class, 1xx first */
+    ngx_atomic_t                     attempts;
+    ngx_atomic_t                     finished;
+    ngx_atomic_t                     aborts;
+
+    /* judged: first attempts of requests that chance placed */
+
+    ngx_atomic_t                     requests;
+    ngx_atomic_t                     errors;
+    ngx_atomic_t                     latency_sum;    /* microseconds */
+
+    ngx_atomic_t                     spare[100];
+
+    ngx_atomic_t                     latency[NGX_HTTP_CANARY_BUCKETS];
+} ngx_http_canary_shard_t;
+
+
+typedef struct {
+    uint64_t                         revision;       /* 0: none was put */
+    uint32_t                         lease_ms;       /* 0: no lease */
+    uint16_t                         weights[NGX_HTTP_CANARY_SLOTS];
+    u_char                           stable;         /* a slot */
+    u_char                           canary;         /* a slot */
+    u_char                           keep;           /* on_lapse=keep */
+    u_char                           salt_len;
+    u_char                           salt[NGX_HTTP_CANARY_SALT_LEN];
+} ngx_http_canary_record_t;
+
+
+typedef struct ngx_http_canary_entry_s  ngx_http_canary_entry_t;
+typedef struct ngx_http_canary_shctx_s  ngx_http_canary_shctx_t;
+
+
+typedef struct {
+    ngx_str_t                        name;
+    ngx_str_t                        state;          /* file, may be empty */
+    ngx_shm_zone_t                  *shm_zone;
+    ngx_slab_pool_t                 *shpool;
+    ngx_http_canary_shctx_t         *sh;
+    ngx_cycle_t                     *cycle;
+    ngx_array_t                      upstreams;
+                                      /* of ngx_http_canary_srv_conf_t * */
+    u_char                          *file_name;      /* of canary_zone */
+    ngx_uint_t                       line;
+    ngx_event_t                      event;          /* of the state file */
+    ngx_uint_t                       unsaved;        /* failed, was said */
+} ngx_http_canary_zone_t;
+
+
+/* what the zone as a whole says of itself */
+
+typedef struct {
+    uint64_t                         boot;
+    ngx_atomic_uint_t                generation;
+    ngx_atomic_uint_t                persisted;
+    ngx_uint_t                       shards;
+    ngx_uint_t                       pages;
+    ngx_uint_t                       pages_used;
+} ngx_http_canary_zone_info_t;
+
+
+/* life */
+
+ngx_int_t ngx_http_canary_shm_init_zone(ngx_shm_zone_t *shm_zone, void *data);
+void ngx_http_canary_shm_info(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_zone_info_t *info);
+
+/* names */
+
+ngx_str_t *ngx_http_canary_shm_name(ngx_http_canary_entry_t *entry,
+    ngx_str_t *name);
+ngx_str_t *ngx_http_canary_shm_slot_name(ngx_http_canary_entry_t *entry,
+    ngx_uint_t slot);
+ngx_uint_t ngx_http_canary_shm_slots(ngx_http_canary_entry_t *entry);
+ngx_uint_t ngx_http_canary_shm_find_slot(ngx_http_canary_entry_t *entry,
+    ngx_str_t *name);
+
+/* records; the first two are all that a request needs */
+
+ngx_atomic_uint_t ngx_http_canary_shm_generation(
+    ngx_http_canary_entry_t *entry);
+ngx_uint_t ngx_http_canary_shm_lapsed(ngx_http_canary_entry_t *entry);
+ngx_atomic_uint_t ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
+    ngx_http_canary_record_t *record);
+ngx_msec_int_t ngx_http_canary_shm_lease_left(
+    ngx_http_canary_entry_t *entry);
+
+/*
+ * NGX_OK: published for all workers;  NGX_DONE: it is the present record;
+ * NGX_DECLINED: the revision is not above *present
+ */
+ngx_int_t ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_http_canary_record_t *record,
+    uint64_t *present);
+
+/* NGX_DECLINED: the record has another revision or no lease */
+ngx_int_t ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, uint64_t revision, uint64_t *present);
+
+/* counters */
+
+ngx_http_canary_shard_t *ngx_http_canary_shm_shard(
+    ngx_http_canary_zone_t *zone, ngx_http_canary_entry_t *entry,
+    ngx_uint_t slot, ngx_uint_t cell);
+
+/* NGX_DECLINED: the cell was never used */
+ngx_int_t ngx_http_canary_shm_sum(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_uint_t slot, ngx_uint_t cell,
+    ngx_http_canary_shard_t *sum);
+
+/* persistence: used by the state file alone */
+
+typedef struct {
+    ngx_http_canary_entry_t         *entry;
+    ngx_http_canary_record_t         record;
+} ngx_http_canary_saved_t;
+
+void ngx_http_canary_shm_loaded(ngx_http_canary_zone_t *zone);
+ngx_uint_t ngx_http_canary_shm_dirty(ngx_http_canary_zone_t *zone);
+ngx_int_t ngx_http_canary_shm_snapshot(ngx_http_canary_zone_t *zone,
+    ngx_pool_t *pool, ngx_array_t *saved, ngx_atomic_uint_t *generation);
+ngx_int_t ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
+    ngx_atomic_uint_t generation, u_char *temp, u_char *file);
+
+
+#define ngx_http_canary_count(counter, n)                                    \
+    (void) ngx_atomic_fetch_add(counter, n)
+
+
+#endif /* _NGX_HTTP_CANARY_SHM_H_INCLUDED_ */

@@ -1,0 +1,578 @@
+
+/*
+ * The state file: the routing records of a zone, so that a restart goes on
+ * where nginx stopped.
+ *
+ *     nginx-canary-state 1 <crc32 of the rest> <its length>
+ *     {"upstreams": {"app": {"revision": 7, ...}}}
+ */
+
+
+#include "ngx_http_canary.h"
+
+
+#define NGX_HTTP_CANARY_STATE_MAGIC    "nginx-canary-state "
+#define NGX_HTTP_CANARY_STATE_VERSION  1
+#define NGX_HTTP_CANARY_STATE_MAX      (64 * 1024 * 1024)
+#define NGX_HTTP_CANARY_STATE_RETRY    1000
+
+
+static ngx_int_t ngx_http_canary_state_read(ngx_http_canary_zone_t *zone,
+    ngx_pool_t *pool, ngx_log_t *log, ngx_str_t *text);
+static ngx_int_t ngx_http_canary_state_check(ngx_http_canary_zone_t *zone,
+    ngx_log_t *log, ngx_str_t *text, ngx_str_t *body);
+static void ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone,
+    ngx_log_t *log, cJSON *json);
+static ngx_int_t ngx_http_canary_state_print(ngx_http_canary_zone_t *zone,
+    ngx_pool_t *pool, ngx_http_canary_out_t *out,
+    ngx_atomic_uint_t *generation);
+static ngx_int_t ngx_http_canary_state_write(ngx_http_canary_zone_t *zone,
+    ngx_log_t *log, ngx_http_canary_out_t *out, ngx_atomic_uint_t generation,
+    u_char *temp);
+static ngx_int_t ngx_http_canary_state_sync(u_char *dir);
+static u_char *ngx_http_canary_state_dir(ngx_http_canary_zone_t *zone,
+    ngx_pool_t *pool);
+static void ngx_http_canary_state_handler(ngx_event_t *ev);
+
+
+/*
+ * A file that cannot be used is said so and left: traffic starts as the
+ * configuration has it.
+ */
+
+ngx_int_t
+ngx_http_canary_state_load(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
+    ngx_log_t *log)
+{
+    cJSON      *json;
+    ngx_int_t   rc;
+    ngx_str_t   text, body;
+
+    rc = ngx_http_canary_state_read(zone, pool, log, &text);
+
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
+    }
+
+    if (ngx_http_canary_state_check(zone, log, &text, &body) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    json = cJSON_ParseWithLength((char *) body.data, body.len);
+
+    if (json == NULL) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "canary state file \"%V\" is not JSON, ignored",
+                      &zone->state);
+        return NGX_OK;
+    }
+
+    ngx_http_canary_state_apply(zone, log, json);
+
+    cJSON_Delete(json);
+
+    ngx_http_canary_shm_loaded(zone);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_canary_state_read(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
+    ngx_log_t *log, ngx_str_t *text)
+{
+    off_t            size;
+    ssize_t          n;
+    ngx_fd_t         fd;
+    ngx_int_t        rc;
+    ngx_file_info_t  fi;
+
+    fd = ngx_open_file(zone->state.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+
+        if (ngx_errno == NGX_ENOENT) {
+            ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                          "canary state file \"%V\" is not there yet, "
+                          "weights are the configuration's", &zone->state);
+
+        } else {
+            ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
+                          ngx_open_file_n " canary state file \"%V\" failed, "
+                          "ignored", &zone->state);
+        }
+
+        return NGX_DECLINED;
+    }
+
+    rc = NGX_DECLINED;
+
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
+                      ngx_fd_info_n " \"%V\" failed", &zone->state);
+        goto done;
+    }
+
+    size = ngx_file_size(&fi);
+
+    if (!ngx_is_file(&fi) || size > NGX_HTTP_CANARY_STATE_MAX) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "canary state \"%V\" is no file or too large, ignored",
+                      &zone->state);
+        goto done;
+    }
+
+    text->data = ngx_pnalloc(pool, size + 1);
+    if (text->data == NULL) {
+        rc = NGX_ERROR;
+        goto done;
+    }
+
+    n = ngx_read_fd(fd, text->data, size);
+
+    if (n != size) {
+        ngx_log_error(NGX_LOG_ERR, log, n == -1 ? ngx_errno : 0,
+                      ngx_read_fd_n " \"%V\" failed, ignored", &zone->state);
+        goto done;
+    }
+
+    text->data[n] = '\0';
+    text->len = n;
+    rc = NGX_OK;
+
+done:
+
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      ngx_close_file_n " \"%V\" failed", &zone->state);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_canary_state_check(ngx_http_canary_zone_t *zone, ngx_log_t *log,
+    ngx_str_t *text, ngx_str_t *body)
+{
+    int         head;
+    size_t      len;
+    unsigned    version, crc;
+
+    /* the text ends with a NUL that is not part of it */
+
+    head = 0;
+
+    if (sscanf((char *) text->data,
+               NGX_HTTP_CANARY_STATE_MAGIC "%4u %8x %10zu\n%n",
+               &version, &crc, &len, &head)
+        < 1)
+    {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "\"%V\" is not a canary state file, ignored",
+                      &zone->state);
+        return NGX_DECLINED;
+    }
+
+    if (version != NGX_HTTP_CANARY_STATE_VERSION) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "canary state file \"%V\" has version %ui, this module "
+                      "reads %d, ignored", &zone->state,
+                      (ngx_uint_t) version, NGX_HTTP_CANARY_STATE_VERSION);
+        return NGX_DECLINED;
+    }
+
+    body->data = text->data + head;
+    body->len = text->len - head;
+
+    if (head == 0 || body->len != len
+        || ngx_crc32_long(body->data, body->len) != crc)
+    {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "canary state file \"%V\" is cut short or damaged, "
+                      "ignored", &zone->state);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
+    cJSON *json)
+{
+    cJSON                        *upstreams, *item;
+    uint64_t                      present;
+    ngx_str_t                    *name;
+    ngx_uint_t                    i;
+    ngx_http_canary_error_t       error;
+    ngx_http_canary_record_t      record;
+    ngx_http_canary_srv_conf_t  **confs;
+
+    upstreams = cJSON_GetObjectItemCaseSensitive(json, "upstreams");
+    confs = zone->upstreams.elts;
+
+    for (i = 0; i < zone->upstreams.nelts; i++) {
+        name = &confs[i]->upstream->host;
+
+        cJSON_ArrayForEach(item, upstreams) {
+            if (ngx_strlen(item->string) == name->len
+                && ngx_memcmp(item->string, name->data, name->len) == 0)
+            {
+                break;
+            }
+        }
+
+        if (item == NULL) {
+            continue;
+        }
+
+        if (ngx_http_canary_parse_record(item, confs[i]->entry, &record,
+                                         &error)
+            != NGX_OK)
+        {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "record of canary upstream \"%V\" in state file "
+                          "\"%V\" is ignored: \"%s\" %s", name, &zone->state,
+                          error.field ? error.field : "record", error.detail);
+            continue;
+        }
+
+        (void) ngx_http_canary_shm_put(zone, confs[i]->entry, &record,
+                                       &present);
+    }
+}
+
+
+ngx_int_t
+ngx_http_canary_state_save(ngx_http_canary_zone_t *zone, ngx_log_t *log)
+{
+    u_char                 *temp;
+    ngx_int_t               rc;
+    ngx_pool_t             *pool;
+    ngx_atomic_uint_t       generation;
+    ngx_http_canary_out_t   out;
+
+    if (zone->state.len == 0 || !ngx_http_canary_shm_dirty(zone)) {
+        return NGX_OK;
+    }
+
+    pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = NGX_ERROR;
+
+    if (ngx_http_canary_state_print(zone, pool, &out, &generation) != NGX_OK) {
+        goto done;
+    }
+
+    temp = ngx_pnalloc(pool, zone->state.len + 2 + 2 * NGX_INT64_LEN + 1);
+    if (temp == NULL) {
+        goto done;
+    }
+
+    ngx_sprintf(temp, "%V.%P.%uA%Z", &zone->state, ngx_pid, generation);
+
+    rc = ngx_http_canary_state_write(zone, log, &out, generation, temp);
+
+    if (rc == NGX_OK) {
+        zone->unsaved = 0;
+        (void) ngx_http_canary_state_sync(
+                                     ngx_http_canary_state_dir(zone, pool));
+
+    } else {
+        if (ngx_delete_file(temp) == NGX_FILE_ERROR
+            && ngx_errno != NGX_ENOENT)
+        {
+            ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                          ngx_delete_file_n " \"%s\" failed", temp);
+        }
+
+        if (rc == NGX_DECLINED) {
+
+            /* another worker wrote a later one */
+
+            rc = NGX_OK;
+        }
+    }
+
+done:
+
+    if (rc != NGX_OK && !zone->unsaved) {
+        zone->unsaved = 1;
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "canary state file \"%V\" is not up to date, "
+                      "will be tried each second", &zone->state);
+    }
+
+    ngx_destroy_pool(pool);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
+    ngx_http_canary_out_t *out, ngx_atomic_uint_t *generation)
+{
+    uint32_t                  crc;
+    ngx_str_t                 name;
+    ngx_uint_t                i;
+    ngx_array_t               saved;
+    ngx_chain_t              *cl;
+    ngx_http_canary_out_t     head;
+    ngx_http_canary_saved_t  *s;
+
+    if (ngx_http_canary_shm_snapshot(zone, pool, &saved, generation)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    s = saved.elts;
+
+    ngx_http_canary_out_init(out, pool);
+
+    ngx_http_canary_print(out, "{\"upstreams\": {");
+
+    for (i = 0; i < saved.nelts; i++) {
+        ngx_http_canary_print(out, i ? ",\n" : "\n");
+        ngx_http_canary_print_string(out,
+                                ngx_http_canary_shm_name(s[i].entry, &name));
+        ngx_http_canary_print(out, ": ");
+        ngx_http_canary_print_record(out, s[i].entry, &s[i].record);
+    }
+
+    ngx_http_canary_print(out, "\n}}\n");
+
+    ngx_crc32_init(crc);
+
+    for (cl = out->first; cl; cl = cl->next) {
+        ngx_crc32_update(&crc, cl->buf->pos, cl->buf->last - cl->buf->pos);
+    }
+
+    ngx_crc32_final(crc);
+
+    ngx_http_canary_out_init(&head, pool);
+    ngx_http_canary_print(&head, NGX_HTTP_CANARY_STATE_MAGIC "%d %08xD %O\n",
+                          NGX_HTTP_CANARY_STATE_VERSION, crc, out->size);
+
+    if (out->failed || head.failed) {
+        return NGX_ERROR;
+    }
+
+    head.last->next = out->first;
+    out->first = head.first;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_canary_state_write(ngx_http_canary_zone_t *zone, ngx_log_t *log,
+    ngx_http_canary_out_t *out, ngx_atomic_uint_t generation, u_char *temp)
+{
+    char         *what;
+    size_t        size;
+    ssize_t       n;
+    ngx_fd_t      fd;
+    ngx_int_t     rc;
+    ngx_uint_t    level;
+    ngx_chain_t  *cl;
+
+    what = ngx_open_file_n;
+    rc = NGX_ERROR;
+
+    fd = ngx_open_file(temp, NGX_FILE_WRONLY,
+                       NGX_FILE_CREATE_OR_OPEN|NGX_FILE_TRUNCATE,
+                       NGX_FILE_DEFAULT_ACCESS);
+
+    if (fd == NGX_INVALID_FILE) {
+        goto failed;
+    }
+
+    what = ngx_write_fd_n;
+
+    for (cl = out->first; cl; cl = cl->next) {
+        size = cl->buf->last - cl->buf->pos;
+        n = ngx_write_fd(fd, cl->buf->pos, size);
+
+        if (n == -1 || (size_t) n != size) {
+            goto failed;
+        }
+    }
+
+    what = "fsync()";
+
+    if (fsync(fd) == -1) {
+        goto failed;
+    }
+
+    what = ngx_rename_file_n;
+
+    rc = ngx_http_canary_shm_persist(zone, generation, temp,
+                                     zone->state.data);
+
+failed:
+
+    if (rc == NGX_ERROR) {
+        level = zone->unsaved ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+        ngx_log_error(level, log, ngx_errno, "%s \"%s\" failed", what, temp);
+    }
+
+    if (fd != NGX_INVALID_FILE && ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
+                      ngx_close_file_n " \"%s\" failed", temp);
+    }
+
+    return rc;
+}
+
+
+/* the rename is on disk when the directory is */
+
+static ngx_int_t
+ngx_http_canary_state_sync(u_char *dir)
+{
+    ngx_fd_t  fd;
+
+    if (dir == NULL) {
+        return NGX_ERROR;
+    }
+
+    fd = ngx_open_file(dir, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        return NGX_ERROR;
+    }
+
+    (void) fsync(fd);
+    (void) ngx_close_file(fd);
+
+    return NGX_OK;
+}
+
+
+static u_char *
+ngx_http_canary_state_dir(ngx_http_canary_zone_t *zone, ngx_pool_t *pool)
+{
+    size_t   len;
+    u_char  *dir;
+
+    for (len = zone->state.len; len > 1; len--) {
+        if (zone->state.data[len - 1] == '/') {
+            break;
+        }
+    }
+
+    dir = ngx_pnalloc(pool, len + 1);
+
+    if (dir) {
+        ngx_cpystrn(dir, zone->state.data, len + 1);
+    }
+
+    return dir;
+}
+
+
+/*
+ * Workers write the file and are not root.  A directory that is not there is
+ * made for them; one that is there belongs to somebody and is left as it is.
+ */
+
+ngx_int_t
+ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone)
+{
+    u_char           *dir;
+    ngx_core_conf_t  *ccf;
+
+    if (zone->state.len == 0) {
+        return NGX_OK;
+    }
+
+    dir = ngx_http_canary_state_dir(zone, cycle->pool);
+    if (dir == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_create_dir(dir, 0755) == NGX_FILE_ERROR) {
+
+        if (ngx_errno != NGX_EEXIST) {
+            ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                          ngx_create_dir_n " \"%s\" failed", dir);
+        }
+
+        return NGX_OK;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (geteuid() == 0
+        && chown((const char *) dir, ccf->user, ccf->group) == -1)
+    {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      "chown(\"%s\") failed", dir);
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * One worker looks after the file: a worker that was killed between a change
+ * and its file, or a disk that was full, is made good.
+ */
+
+ngx_int_t
+ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone)
+{
+    u_char       *dir;
+    ngx_event_t  *ev;
+
+    if (zone->state.len == 0) {
+        return NGX_OK;
+    }
+
+    dir = ngx_http_canary_state_dir(zone, cycle->pool);
+    if (dir == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (access((const char *) dir, W_OK) == -1) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      "canary state directory \"%s\" cannot be written by "
+                      "the worker, records will not survive a restart", dir);
+    }
+
+    ev = &zone->event;
+
+    ev->handler = ngx_http_canary_state_handler;
+    ev->data = zone;
+    ev->log = cycle->log;
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, NGX_HTTP_CANARY_STATE_RETRY);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_canary_state_handler(ngx_event_t *ev)
+{
+    ngx_http_canary_zone_t  *zone = ev->data;
+
+    if (ngx_exiting || ngx_terminate) {
+        return;
+    }
+
+    (void) ngx_http_canary_state_save(zone, ev->log);
+
+    ngx_add_timer(ev, NGX_HTTP_CANARY_STATE_RETRY);
+}

@@ -1,0 +1,528 @@
+
+/*
+ * Delegation to the chosen group's own balancer, and the account of every
+ * attempt on it.  The group's handlers are wrapped, none is replaced.
+ */
+
+
+#include "ngx_http_canary.h"
+
+
+#define NGX_HTTP_CANARY_SUB_BITS     4
+#define NGX_HTTP_CANARY_MAX_EXP      26
+
+
+typedef struct {
+    ngx_http_canary_choice_t          *choice;
+    ngx_http_request_t                *request;
+    ngx_http_canary_shard_t           *shard;     /* NULL: no room in zone */
+
+    /* the group's */
+
+    void                              *data;
+    ngx_event_get_peer_pt              get;
+    ngx_event_free_peer_pt             free;
+    ngx_event_notify_peer_pt           notify;
+
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+    ngx_event_set_peer_session_pt      set_session;
+    ngx_event_save_peer_session_pt     save_session;
+#endif
+
+    ngx_int_t                        (*process_header)(ngx_http_request_t *r);
+
+    ngx_uint_t                         attempts;
+    uint64_t                           started;     /* microseconds */
+    uint64_t                           first_byte;
+} ngx_http_canary_peer_t;
+
+
+typedef enum {
+    NGX_HTTP_CANARY_ANSWERED = NGX_HTTP_CANARY_FAILURES,
+    NGX_HTTP_CANARY_ABORTED
+} ngx_http_canary_outcome_e;
+
+
+static ngx_http_canary_shard_t *ngx_http_canary_shard(
+    ngx_http_canary_srv_conf_t *conf, ngx_uint_t group, ngx_uint_t cell);
+static ngx_int_t ngx_http_canary_get_peer(ngx_peer_connection_t *pc,
+    void *data);
+static void ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state);
+static void ngx_http_canary_notify_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t type);
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+static ngx_int_t ngx_http_canary_set_session(ngx_peer_connection_t *pc,
+    void *data);
+static void ngx_http_canary_save_session(ngx_peer_connection_t *pc,
+    void *data);
+#endif
+static ngx_int_t ngx_http_canary_process_header(ngx_http_request_t *r);
+static void ngx_http_canary_account(ngx_http_canary_peer_t *cp,
+    ngx_peer_connection_t *pc, ngx_uint_t state);
+static ngx_uint_t ngx_http_canary_outcome(ngx_http_canary_peer_t *cp,
+    ngx_peer_connection_t *pc, ngx_uint_t state);
+static ngx_uint_t ngx_http_canary_truncated(ngx_http_request_t *r,
+    ngx_peer_connection_t *pc);
+static ngx_uint_t ngx_http_canary_bucket_of(uint64_t us);
+static uint64_t ngx_http_canary_now(void);
+
+
+ngx_str_t  ngx_http_canary_failures[] = {
+    ngx_string("connect"),
+    ngx_string("timeout"),
+    ngx_string("reset"),
+    ngx_string("truncated"),
+    ngx_string("http_5xx"),
+    ngx_string("no_live"),
+    ngx_null_string
+};
+
+
+ngx_int_t
+ngx_http_canary_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, cf->log, 0,
+                   "init canary \"%V\"", &us->host);
+
+    us->peer.init = ngx_http_canary_init_peer;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_canary_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_upstream_t           *u;
+    ngx_http_canary_peer_t        *cp;
+    ngx_http_canary_choice_t      *choice;
+    ngx_http_canary_srv_conf_t    *conf;
+    ngx_http_upstream_srv_conf_t  *group;
+
+    conf = ngx_http_conf_upstream_srv_conf(us, ngx_http_canary_module);
+
+    choice = ngx_http_canary_choose(r, conf);
+    if (choice == NULL) {
+        return NGX_ERROR;
+    }
+
+    group = conf->groups[choice->group].upstream;
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "init canary peer: \"%V\" group:\"%V\" by %V",
+                   &us->host, &group->host,
+                   &ngx_http_canary_reasons[choice->reason]);
+
+    cp = ngx_pcalloc(r->pool, sizeof(ngx_http_canary_peer_t));
+    if (cp == NULL) {
+        return NGX_ERROR;
+    }
+
+    cp->choice = choice;
+    cp->request = r;
+    cp->shard = ngx_http_canary_shard(conf, choice->group, choice->cell);
+
+    if (cp->shard && !choice->counted) {
+        choice->counted = 1;
+        ngx_http_canary_count(&cp->shard->selections[choice->reason], 1);
+    }
+
+    u = r->upstream;
+
+    /* the core decides by it whether names must be copied from a zone */
+
+    u->upstream = group;
+
+    /* round robin takes what it finds in data for its own */
+
+    u->peer.data = NULL;
+    u->peer.notify = NULL;
+
+    if (group->peer.init(r, group) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cp->data = u->peer.data;
+    cp->get = u->peer.get;
+    cp->free = u->peer.free;
+
+    u->peer.data = cp;
+    u->peer.get = ngx_http_canary_get_peer;
+    u->peer.free = ngx_http_canary_free_peer;
+
+    if (u->peer.notify) {
+        cp->notify = u->peer.notify;
+        u->peer.notify = ngx_http_canary_notify_peer;
+    }
+
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+
+    if (u->peer.set_session) {
+        cp->set_session = u->peer.set_session;
+        u->peer.set_session = ngx_http_canary_set_session;
+    }
+
+    if (u->peer.save_session) {
+        cp->save_session = u->peer.save_session;
+        u->peer.save_session = ngx_http_canary_save_session;
+    }
+
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_http_canary_shard_t *
+ngx_http_canary_shard(ngx_http_canary_srv_conf_t *conf, ngx_uint_t group,
+    ngx_uint_t cell)
+{
+    ngx_http_canary_shard_t  *shard;
+
+    shard = conf->shards[group][cell];
+
+    if (shard || conf->full) {
+        return shard;
+    }
+
+    shard = ngx_http_canary_shm_shard(conf->zone, conf->entry,
+                                      conf->groups[group].slot, cell);
+
+    if (shard == NULL) {
+        conf->full = 1;
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "canary_zone \"%V\" is full, some requests of canary "
+                      "upstream \"%V\" are not counted",
+                      &conf->zone->name, &conf->upstream->host);
+    }
+
+    conf->shards[group][cell] = shard;
+
+    return shard;
+}
+
+
+static ngx_int_t
+ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_canary_peer_t  *cp = data;
+
+    ngx_int_t                 rc;
+    ngx_http_request_t       *r;
+    ngx_http_canary_shard_t  *shard;
+
+    r = cp->request;
+    shard = cp->shard;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "get canary peer: attempt:%ui tries:%ui",
+                   cp->attempts + 1, pc->tries);
+
+    rc = cp->get(pc, cp->data);
+
+    if (rc == NGX_ERROR) {
+        return rc;
+    }
+
+    cp->attempts++;
+
+    if (rc == NGX_BUSY) {
+
+        /* the core will not free, and may want to copy the name */
+
+        if (pc->name == NULL) {
+            pc->name = &cp->choice->conf->upstream->host;
+        }
+
+        if (shard) {
+            if (cp->attempts == 1
+                && cp->choice->cell != NGX_HTTP_CANARY_PINNED)
+            {
+                ngx_http_canary_count(&shard->requests, 1);
+                ngx_http_canary_count(&shard->errors, 1);
+            }
+
+            ngx_http_canary_count(
+                          &shard->failures[NGX_HTTP_CANARY_FAIL_NO_LIVE], 1);
+        }
+
+        return rc;
+    }
+
+    if (shard) {
+        ngx_http_canary_count(&shard->attempts, 1);
+    }
+
+    if (cp->attempts == 1) {
+
+        /* only a first attempt is timed: later ones are not judged */
+
+        cp->started = ngx_http_canary_now();
+
+        cp->process_header = r->upstream->process_header;
+        r->upstream->process_header = ngx_http_canary_process_header;
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state)
+{
+    ngx_http_canary_peer_t  *cp = data;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "free canary peer: state:%ui", state);
+
+    /* before the group's, which may take the connection away */
+
+    if (cp->shard) {
+        ngx_http_canary_account(cp, pc, state);
+    }
+
+    cp->free(pc, cp->data, state);
+}
+
+
+static void
+ngx_http_canary_notify_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t type)
+{
+    ngx_http_canary_peer_t  *cp = data;
+
+    cp->notify(pc, cp->data, type);
+}
+
+
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+
+static ngx_int_t
+ngx_http_canary_set_session(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_canary_peer_t  *cp = data;
+
+    return cp->set_session(pc, cp->data);
+}
+
+
+static void
+ngx_http_canary_save_session(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_canary_peer_t  *cp = data;
+
+    cp->save_session(pc, cp->data);
+}
+
+#endif
+
+
+/*
+ * Called once, when the first bytes of the first answer are there, to take
+ * the time in microseconds; no other hook tells of it on all versions.
+ */
+
+static ngx_int_t
+ngx_http_canary_process_header(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t     *u;
+    ngx_http_canary_peer_t  *cp;
+
+    u = r->upstream;
+    cp = u->peer.data;
+
+    cp->first_byte = ngx_http_canary_now();
+
+    u->process_header = cp->process_header;
+
+    return u->process_header(r);
+}
+
+
+static void
+ngx_http_canary_account(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
+    ngx_uint_t state)
+{
+    uint64_t                  us;
+    ngx_uint_t                outcome, judged, status;
+    ngx_http_upstream_t      *u;
+    ngx_http_canary_shard_t  *shard;
+
+    u = cp->request->upstream;
+    shard = cp->shard;
+
+    outcome = ngx_http_canary_outcome(cp, pc, state);
+
+    judged = cp->attempts == 1
+             && cp->choice->cell != NGX_HTTP_CANARY_PINNED;
+
+    status = u->state ? u->state->status : 0;
+
+    if (status >= 100 && status < 600) {
+        ngx_http_canary_count(&shard->responses[status / 100 - 1], 1);
+    }
+
+    if (outcome == NGX_HTTP_CANARY_ABORTED) {
+        ngx_http_canary_count(&shard->aborts, 1);
+
+    } else {
+
+        if (judged) {
+            ngx_http_canary_count(&shard->requests, 1);
+        }
+
+        if (outcome != NGX_HTTP_CANARY_ANSWERED) {
+
+            if (judged) {
+                ngx_http_canary_count(&shard->errors, 1);
+            }
+
+            ngx_http_canary_count(&shard->failures[outcome], 1);
+
+        } else if (judged && cp->first_byte && !u->upgrade) {
+
+            us = cp->first_byte - cp->started;
+
+            ngx_http_canary_count(&shard->latency_sum, us);
+            ngx_http_canary_count(
+                       &shard->latency[ngx_http_canary_bucket_of(us)], 1);
+        }
+    }
+
+    ngx_http_canary_count(&shard->finished, 1);
+}
+
+
+/*
+ * What the attempt came to, from what the core leaves behind:
+ *
+ *                       state   status  connect_time  header_time
+ *     answered          0          200            >=           >=
+ *     5xx, retried      FAILED     500            >=           >=
+ *     404, retried      NEXT       404            >=           >=
+ *     refused           FAILED       0            -1           -1
+ *     reset, timeout    FAILED       0            >=           -1
+ *     cut short         0          200            >=           >=
+ *     client aborted    0            0            >=           -1
+ */
+
+static ngx_uint_t
+ngx_http_canary_outcome(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
+    ngx_uint_t state)
+{
+    ngx_connection_t           *c;
+    ngx_http_request_t         *r;
+    ngx_http_upstream_state_t  *us;
+
+    r = cp->request;
+    us = r->upstream->state;
+    c = pc->connection;
+
+    if (state & NGX_PEER_FAILED) {
+
+        if (us->header_time != (ngx_msec_t) -1) {
+
+            /* 429 is a failure for the balancer only */
+
+            return us->status >= 500 ? NGX_HTTP_CANARY_FAIL_HTTP_5XX
+                                     : NGX_HTTP_CANARY_ANSWERED;
+        }
+
+        if (us->connect_time == (ngx_msec_t) -1) {
+            return NGX_HTTP_CANARY_FAIL_CONNECT;
+        }
+
+        if (c && (c->read->timedout || c->write->timedout)) {
+            return NGX_HTTP_CANARY_FAIL_TIMEOUT;
+        }
+
+        return NGX_HTTP_CANARY_FAIL_RESET;
+    }
+
+    if (r->connection->error || us->header_time == (ngx_msec_t) -1) {
+        return NGX_HTTP_CANARY_ABORTED;
+    }
+
+    if (us->status >= 500) {
+        return NGX_HTTP_CANARY_FAIL_HTTP_5XX;
+    }
+
+    if (ngx_http_canary_truncated(r, pc)) {
+        return c && c->read->timedout ? NGX_HTTP_CANARY_FAIL_TIMEOUT
+                                      : NGX_HTTP_CANARY_FAIL_TRUNCATED;
+    }
+
+    return NGX_HTTP_CANARY_ANSWERED;
+}
+
+
+/* an answer whose end never came; the core frees such a peer as a good one */
+
+static ngx_uint_t
+ngx_http_canary_truncated(ngx_http_request_t *r, ngx_peer_connection_t *pc)
+{
+    ngx_event_pipe_t     *p;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u->error) {
+        return 1;
+    }
+
+    if (u->upgrade || !u->header_sent) {
+        return 0;
+    }
+
+    p = u->pipe;
+
+    if (u->buffering && p) {
+        return !p->upstream_done
+               && (p->upstream_error || (p->upstream_eof && p->length != -1));
+    }
+
+    if (u->length == 0 || pc->connection == NULL) {
+        return 0;
+    }
+
+    return pc->connection->read->error || pc->connection->read->timedout
+           || (pc->connection->read->eof && u->length != -1);
+}
+
+
+/* 16 buckets to the octave; sidecar/core/histogram.c has the same */
+
+static ngx_uint_t
+ngx_http_canary_bucket_of(uint64_t us)
+{
+    ngx_uint_t  shift;
+
+    if (us >> NGX_HTTP_CANARY_SUB_BITS == 0) {
+        return (ngx_uint_t) us;
+    }
+
+    if (us >> (NGX_HTTP_CANARY_MAX_EXP + 1)) {
+        return NGX_HTTP_CANARY_BUCKETS - 1;
+    }
+
+    for (shift = 0; us >> (shift + NGX_HTTP_CANARY_SUB_BITS + 1); shift++) {
+        /* void */
+    }
+
+    return (shift << NGX_HTTP_CANARY_SUB_BITS) + (ngx_uint_t) (us >> shift);
+}
+
+
+static uint64_t
+ngx_http_canary_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
