@@ -243,7 +243,6 @@ ngx_http_canary_api_write(ngx_http_request_t *r)
 static void
 ngx_http_canary_api_body(ngx_http_request_t *r)
 {
-    char                        *end;
     cJSON                       *json;
     ngx_int_t                    rc;
     ngx_str_t                    body;
@@ -268,12 +267,14 @@ ngx_http_canary_api_body(ngx_http_request_t *r)
         goto done;
     }
 
-    /* the body ends with a NUL that is not part of it */
+    /* a NUL follows the body; one inside it would be white space to cJSON */
 
-    json = cJSON_ParseWithLengthOpts((char *) body.data, body.len + 1,
-                                     (const char **) &end, 1);
+    if (ngx_strlen(body.data) == body.len) {
+        json = cJSON_ParseWithLengthOpts((char *) body.data, body.len + 1,
+                                         NULL, 1);
+    }
 
-    if (json == NULL || (size_t) (end - (char *) body.data) > body.len) {
+    if (json == NULL) {
         rc = ngx_http_canary_api_problem(r, NGX_HTTP_BAD_REQUEST, NULL,
                                          "the body is not JSON");
         goto done;

@@ -30,6 +30,16 @@ static char *ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 
+static struct sockaddr  ngx_http_canary_nosockaddr;
+
+
+static ngx_addr_t  ngx_http_canary_nowhere = {
+    &ngx_http_canary_nosockaddr,
+    sizeof(struct sockaddr),
+    ngx_string("canary")
+};
+
+
 static ngx_command_t  ngx_http_canary_commands[] = {
 
     { ngx_string("canary_zone"),
@@ -166,9 +176,7 @@ ngx_http_canary_init_main_conf(ngx_conf_t *cf, void *conf)
 static char *
 ngx_http_canary_check_upstream(ngx_conf_t *cf, ngx_http_canary_srv_conf_t *ccf)
 {
-    ngx_uint_t                     i;
-    ngx_http_canary_srv_conf_t    *gcf;
-    ngx_http_upstream_srv_conf_t  *us, *group;
+    ngx_http_upstream_srv_conf_t  *us;
 
     us = ccf->upstream;
 
@@ -214,34 +222,6 @@ ngx_http_canary_check_upstream(ngx_conf_t *cf, ngx_http_canary_srv_conf_t *ccf)
      */
 
     us->peer.init = ngx_http_canary_init_peer;
-
-    for (i = 0; i < ccf->ngroups; i++) {
-        group = ccf->groups[i].upstream;
-
-        if (!(group->flags & NGX_HTTP_UPSTREAM_CREATE) && group->port == 0) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "unknown group \"%V\" in canary upstream \"%V\": "
-                          "there is no such upstream, in %s:%ui",
-                          &ccf->groups[i].name, &us->host,
-                          us->file_name, us->line);
-            return NGX_CONF_ERROR;
-        }
-
-        if (group->srv_conf == NULL) {
-            continue;
-        }
-
-        gcf = ngx_http_conf_upstream_srv_conf(group, ngx_http_canary_module);
-
-        if (gcf->zone) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "group \"%V\" of canary upstream \"%V\" is a canary "
-                          "upstream itself, in %s:%ui",
-                          &ccf->groups[i].name, &us->host,
-                          us->file_name, us->line);
-            return NGX_CONF_ERROR;
-        }
-    }
 
     return NGX_CONF_OK;
 }
@@ -527,7 +507,10 @@ ngx_http_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    /* the core refuses a block without servers */
+    /*
+     * the core refuses a block without servers; with an address, although it
+     * is never used, other balancers get as far as our own check
+     */
 
     server = ngx_array_push(us->servers);
     if (server == NULL) {
@@ -537,6 +520,8 @@ ngx_http_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_memzero(server, sizeof(ngx_http_upstream_server_t));
 
     server->name = us->host;
+    server->addrs = &ngx_http_canary_nowhere;
+    server->naddrs = 1;
     server->down = 1;
 
     us->flags = NGX_HTTP_UPSTREAM_CREATE;

@@ -79,11 +79,50 @@ ngx_str_t  ngx_http_canary_failures[] = {
 };
 
 
+/*
+ * All blocks are parsed by now, and groups that only we have mentioned come
+ * after us: what is wrong with them is said here before the core says less.
+ */
+
 ngx_int_t
 ngx_http_canary_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 {
+    ngx_uint_t                     i;
+    ngx_http_canary_srv_conf_t    *ccf, *gcf;
+    ngx_http_upstream_srv_conf_t  *group;
+
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, cf->log, 0,
                    "init canary \"%V\"", &us->host);
+
+    ccf = ngx_http_conf_upstream_srv_conf(us, ngx_http_canary_module);
+
+    for (i = 0; i < ccf->ngroups; i++) {
+        group = ccf->groups[i].upstream;
+
+        if (!(group->flags & NGX_HTTP_UPSTREAM_CREATE) && group->port == 0) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown group \"%V\" in canary upstream \"%V\": "
+                          "there is no such upstream, in %s:%ui",
+                          &ccf->groups[i].name, &us->host,
+                          us->file_name, us->line);
+            return NGX_ERROR;
+        }
+
+        if (group->srv_conf == NULL) {
+            continue;
+        }
+
+        gcf = ngx_http_conf_upstream_srv_conf(group, ngx_http_canary_module);
+
+        if (gcf->zone) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "group \"%V\" of canary upstream \"%V\" is a canary "
+                          "upstream itself, in %s:%ui",
+                          &ccf->groups[i].name, &us->host,
+                          us->file_name, us->line);
+            return NGX_ERROR;
+        }
+    }
 
     us->peer.init = ngx_http_canary_init_peer;
 
