@@ -102,9 +102,14 @@ void judge_init(judge_t *judge, const judge_config_t *config);
 
 void judge_tick(judge_t *judge, const judge_tick_t *tick);
 
-/* The result as of the last tick; may be asked for any number of times. */
+/* The result as of the last tick; may be asked for any number of times.
+ * Before the first tick it is watching. */
 void judge_result(const judge_t *judge, judge_result_t *result);
 
 const char *judge_verdict_name(judge_verdict_t verdict);
+
+/* "1 : 250": the odds against the canary for a log evidence; buf >= 32.  They
+ * are cut, not rounded, so that what is below a limit is also shown below. */
+char *judge_odds(double log_evidence, char *buf, unsigned size);
 
 #endif

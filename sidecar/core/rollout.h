@@ -43,13 +43,19 @@ typedef struct {
                                       returns to BAKING, not PROGRESSING */
     bool             approved;     /* this step's approval was given */
     unsigned         step;         /* 0.. ; valid once past PENDING */
-    int64_t          entered_ms;   /* when the state was entered */
-    int64_t          last_ms;      /* last observation that counted */
-    int64_t          held_ms;      /* of this step's hold, or of the bake */
-    uint64_t         step_requests;/* canary requests judged in this step */
+    int64_t          entered_ms;   /* when the state, or this step of it,
+                                      was entered */
+    int64_t          last_ms;      /* last observation or change */
+    int64_t          held_ms;      /* of this step's hold, or of the bake:
+                                      while all live nodes serve it */
+    uint64_t         step_requests;/* canary requests judged in this step, or
+                                      in the bake, from when all live nodes
+                                      served it */
     bool             promoted;     /* succeeded with the canary as stable */
-    char             reason[ROLLOUT_REASON_LEN];  /* of the last change */
-    char             actor[ROLLOUT_ACTOR_LEN];    /* who made it */
+    char             reason[ROLLOUT_REASON_LEN];  /* of the last change; in
+                                      ABORTED still that of the revert */
+    char             actor[ROLLOUT_ACTOR_LEN];    /* who made it; "canaryd"
+                                      for what no person did */
 } rollout_t;
 
 /* What the controller saw since its last tick. */
@@ -69,8 +75,10 @@ typedef enum {
     ROLLOUT_PROMOTE                /* go on to the next step now */
 } rollout_command_t;
 
+/* Types: started (with step 1), step, waiting, resumed, paused, baking,
+ * succeeded, reverting, aborted. */
 typedef struct {
-    char             type[32];     /* "step", "waiting", "reverting", ... */
+    char             type[32];
     char             detail[ROLLOUT_REASON_LEN];
 } rollout_event_t;
 
@@ -79,7 +87,8 @@ typedef struct {
     rollout_event_t  list[ROLLOUT_MAX_EVENTS];
 } rollout_events_t;
 
-/* The routing that a state wants. */
+/* The routing that a state wants.  REVERTING and what has ended carry no
+ * lease. */
 typedef struct {
     bool             touch;        /* false: leave traffic as it is */
     unsigned         canary_weight;/* 0..10000; stable has the rest */
@@ -91,7 +100,12 @@ void rollout_init(rollout_t *rollout, const char *actor, int64_t now_ms);
 
 /*
  * One tick of the controller.  Returns true if anything but the hold's clock
- * changed, with what happened in *events (cleared first).
+ * and traffic changed, with what happened in *events (cleared first).
+ *
+ * A PENDING rollout begins with the first tick that has a live node: the
+ * caller reports none as long as the canary group is not known.  In REVERTING
+ * no live node at all counts as confirmed: leases bring dead nodes back.  now
+ * may jump: at most three ticks count, backwards counts as nothing.
  */
 bool rollout_tick(const rollout_spec_t *spec, rollout_t *rollout,
     const rollout_observation_t *seen, int64_t now_ms,

@@ -29,7 +29,8 @@ typedef enum {
 } spec_ramp_t;
 
 typedef enum {
-    SPEC_PROMOTE = 0,              /* the canary becomes stable */
+    SPEC_PROMOTE = 0,              /* the canary becomes stable: all traffic,
+                                      whatever the last step's weight is */
     SPEC_KEEP                      /* weights stay as they are */
 } spec_success_t;
 
@@ -61,8 +62,10 @@ typedef struct {
 
 /*
  * Parses a spec; unknown fields are errors.  Durations are strings
- * ("250ms", "60s", "2m", "1h") or numbers of seconds.  Returns 0, or -1
- * with the error filled in and *spec undefined.  json stays the caller's.
+ * ("250ms", "60s", "2m", "1h") or numbers of seconds, at most 30 days.  What
+ * is absent has the default of docs/rest-api.md; a step's hold is then 0.
+ * Returns 0, or -1 with the error filled in and *spec undefined.  json stays
+ * the caller's.
  */
 int spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error);
 
@@ -71,12 +74,14 @@ int spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error);
 cJSON *spec_print(const rollout_spec_t *spec);
 
 /* Parses the judge's config object ("analysis", or "config" of a case) over
- * the values already in *config. prefix names it in errors. */
+ * the values already in *config. prefix names it in errors.  The names are
+ * those of judge_config_t; a quantile's tolerance is 0.25 if absent. */
 int spec_parse_analysis(const cJSON *json, const char *prefix,
     judge_config_t *config, spec_error_t *error);
 cJSON *spec_print_analysis(const judge_config_t *config);
 
-/* "250ms", "60s", "2m", "1h", "1d" to ms; -1 if it is none of these. */
+/* "250ms", "60s", "2m", "1h", "1d" to ms; -1 if it is none of these, or of
+ * more than ten digits. */
 int64_t spec_parse_duration(const char *text);
 /* The shortest such text; buf of at least 32 bytes. */
 char *spec_print_duration(int64_t ms, char *buf, unsigned size);
