@@ -26,6 +26,7 @@ typedef struct {
     const char             *body;      /* NUL-terminated, valid in handler */
     size_t                  body_len;
     const char             *query;     /* after '?', or "" */
+    http_server_t          *server;
 } http_exchange_t;
 
 /* Must answer, now or later, with one of the http_answer functions. */
@@ -37,7 +38,8 @@ typedef struct {
     http_handler_t   handler;
 } http_route_t;                    /* the list ends with a NULL method */
 
-/* routes are borrowed for the server's life. */
+/* routes are borrowed for the server's life.  SIGPIPE is ignored from here
+ * on. */
 http_server_t *http_server_new(struct event_base *base,
     const http_route_t *routes, void *arg, size_t max_body);
 /* address: "unix:/path", "127.0.0.1:7070", "[::1]:7070", "localhost:7070";
@@ -45,13 +47,17 @@ http_server_t *http_server_new(struct event_base *base,
  * loopback is refused. */
 int http_server_listen(http_server_t *server, const char *address,
     char *error, size_t size);
-/* Closes listeners and connections; unlinks unix sockets it made. */
+/* The port of the last TCP listener; 0: there is none. */
+int http_server_port(const http_server_t *server);
+/* Closes listeners and connections; unlinks unix sockets it made.  Answers
+ * still pending may be given afterwards and go nowhere. */
 void http_server_free(http_server_t *server);
 
 /*
  * An answer that comes later: the evhttp request may die before it if the
- * client goes away, so a handler that does not answer at once must defer and
- * answer by the handle, which is freed by the answer.
+ * client or the server goes away, so a handler that does not answer at once
+ * must defer and answer by the handle, which is freed by the answer.  NULL:
+ * no memory; then the request has been answered with 503.
  */
 typedef struct http_pending_s  http_pending_t;
 http_pending_t *http_defer(http_exchange_t *exchange);

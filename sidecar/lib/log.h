@@ -36,8 +36,8 @@ void log_write(log_t *log, log_level_t level, const char *event,
     const log_field_t *fields);
 
 #define log_at(log, level, event, ...)                                       \
-    log_write(log, level, event,                                             \
-              (const log_field_t[]) { __VA_ARGS__ __VA_OPT__(,) { .key = NULL } })
+    log_write(log, level, event, (const log_field_t[])                       \
+              { __VA_ARGS__ __VA_OPT__(,) { .key = NULL } })
 #define log_debug(log, ...)  log_at(log, LOG_DEBUG, __VA_ARGS__)
 #define log_info(log, ...)   log_at(log, LOG_INFO, __VA_ARGS__)
 #define log_warn(log, ...)   log_at(log, LOG_WARN, __VA_ARGS__)

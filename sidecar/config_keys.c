@@ -1,0 +1,394 @@
+#include "config_keys.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/spec.h"
+
+#define CONFIG_TICK_MIN  100
+#define CONFIG_TICK_MAX  60000
+
+static int config_set_node(config_t *config, const char *text, char *error,
+    size_t size);
+static int config_add_listen(config_t *config, const char *text, char *error,
+    size_t size);
+static int config_set_nginx(config_t *config, const char *text, char *error,
+    size_t size);
+static int config_set_redis(config_t *config, const char *text, char *error,
+    size_t size);
+static int config_set_password_file(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_server(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_prefix(config_t *config, const char *text, char *error,
+    size_t size);
+static int config_set_tick(config_t *config, const char *text, char *error,
+    size_t size);
+static int config_set_data_dir(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_log_format(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_log_level(config_t *config, const char *text,
+    char *error, size_t size);
+static bool config_plain(const char *text);
+static int config_port(const char *text);
+
+static const config_key_t  config_keys[] = {
+    { "node", "node", config_set_node, false, false },
+    { "listen", "listen", config_add_listen, true, false },
+    { "nginx", "nginx", config_set_nginx, false, false },
+    { "redis", "redis", config_set_redis, false, false },
+    { "redis_password_file", NULL, config_set_password_file, false, false },
+    { "redis_server", NULL, config_set_redis_server, false, false },
+    { "prefix", "prefix", config_set_prefix, false, false },
+    { "tick", "tick", config_set_tick, false, true },
+    { "data_dir", "data-dir", config_set_data_dir, false, false },
+    { "log.format", "log-format", config_set_log_format, false, false },
+    { "log.level", "log-level", config_set_log_level, false, false },
+    { NULL, NULL, NULL, false, false }
+};
+
+
+const config_key_t *
+config_find(const char *name, bool flag)
+{
+    const char          *is;
+    const config_key_t  *key;
+
+    for (key = config_keys; key->key != NULL; key++) {
+        is = flag ? key->flag : key->key;
+
+        if (is != NULL && strcmp(is, name) == 0) {
+            return key;
+        }
+    }
+
+    return NULL;
+}
+
+
+int
+config_bad(char *error, size_t size, const char *want)
+{
+    snprintf(error, size, "%s", want);
+    return -1;
+}
+
+
+int
+config_copy(char *to, size_t room, const char *text, char *error, size_t size)
+{
+    size_t  i;
+
+    for (i = 0; text[i] != '\0'; i++) {
+        if (iscntrl((unsigned char) text[i])) {
+            return config_bad(error, size, "has a control character");
+        }
+    }
+
+    if (i >= room) {
+        snprintf(error, size, "is longer than %zu bytes", room - 1);
+        return -1;
+    }
+
+    memcpy(to, text, i + 1);
+    return 0;
+}
+
+
+static int
+config_set_node(config_t *config, const char *text, char *error, size_t size)
+{
+    size_t  len;
+
+    len = strlen(text);
+
+    if (len == 0 || len >= sizeof(config->node)
+        || strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                  "0123456789._-") != len)
+    {
+        return config_bad(error, size, "must be 1 to 63 letters, digits, "
+                          "'.', '_' or '-'");
+    }
+
+    strcpy(config->node, text);
+    return 0;
+}
+
+
+static int
+config_add_listen(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    const char  *colon;
+
+    if (config->listen_count == CONFIG_MAX_LISTEN) {
+        return config_bad(error, size, "at most 8 addresses");
+    }
+
+    /* Whether it is loopback is seen where it is bound. */
+    colon = strrchr(text, ':');
+
+    if (!config_plain(text)
+        || (strncmp(text, "unix:", 5) == 0
+            ? text[5] != '/' || strlen(text + 5) >= CONFIG_SOCKET_LEN
+            : colon == NULL || colon == text || config_port(colon + 1) == -1))
+    {
+        return config_bad(error, size, "must be unix:/path, 127.0.0.1:PORT, "
+                          "[::1]:PORT or localhost:PORT");
+    }
+
+    return config_copy(config->listen[config->listen_count++],
+                       CONFIG_TEXT_LEN, text, error, size);
+}
+
+
+static int
+config_set_nginx(config_t *config, const char *text, char *error, size_t size)
+{
+    int          n;
+    char         path[CONFIG_SOCKET_LEN];
+    size_t       len;
+    const char  *colon, *slash;
+
+    len = strlen(text);
+
+    if (!config_plain(text) || len == 0 || strpbrk(text, "?#@") != NULL) {
+        goto bad;
+    }
+
+    path[0] = '\0';
+
+    if (strncmp(text, "unix:/", 6) == 0) {
+        text += 5;
+        colon = strchr(text, ':');
+
+        if (colon == NULL || colon[1] != '/'
+            || (size_t) (colon - text) >= sizeof(path))
+        {
+            goto bad;
+        }
+
+        memcpy(path, text, (size_t) (colon - text));
+        path[colon - text] = '\0';
+
+        n = snprintf(config->nginx_url, sizeof(config->nginx_url),
+                     "http://localhost%s%s", colon + 1,
+                     text[strlen(text) - 1] == '/' ? "" : "/");
+
+    } else if (strncmp(text, "http://", 7) == 0 && text[7] != '/') {
+        slash = strchr(text + 7, '/');
+
+        if (slash == NULL) {
+            goto bad;
+        }
+
+        n = snprintf(config->nginx_url, sizeof(config->nginx_url), "%s%s",
+                     text, text[len - 1] == '/' ? "" : "/");
+
+    } else {
+        goto bad;
+    }
+
+    if (n < 0 || (size_t) n >= sizeof(config->nginx_url)) {
+        return config_bad(error, size, "is too long");
+    }
+
+    strcpy(config->nginx_socket, path);
+    return 0;
+
+bad:
+
+    return config_bad(error, size, "must be unix:/SOCKET:/PATH/ or "
+                      "http://HOST:PORT/PATH/, where canary_api is");
+}
+
+
+static int
+config_set_redis(config_t *config, const char *text, char *error, size_t size)
+{
+    int          port;
+    size_t       len;
+    const char  *colon;
+
+    colon = strrchr(text, ':');
+    len = colon ? (size_t) (colon - text) : 0;
+    config->redis_embedded = false;
+    config->redis_socket[0] = '\0';
+    config->redis_host[0] = '\0';
+    config->redis_port = 0;
+
+    if (strcmp(text, "embedded") == 0) {
+        config->redis_embedded = true;
+        return 0;
+    }
+
+    if (!config_plain(text)) {
+        goto bad;
+    }
+
+    if (strncmp(text, "unix:", 5) == 0) {
+        if (text[5] != '/') {
+            goto bad;
+        }
+
+        return config_copy(config->redis_socket,
+                           sizeof(config->redis_socket), text + 5, error,
+                           size);
+    }
+
+    if (len == 0 || len >= sizeof(config->redis_host)) {
+        goto bad;
+    }
+
+    port = config_port(colon + 1);
+
+    if (port <= 0) {
+        goto bad;
+    }
+
+    if (text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+
+    if (len == 0 || memchr(text, '/', len) != NULL) {
+        goto bad;
+    }
+
+    memcpy(config->redis_host, text, len);
+    config->redis_host[len] = '\0';
+    config->redis_port = port;
+    return 0;
+
+bad:
+
+    return config_bad(error, size, "must be embedded, unix:/path or "
+                      "HOST:PORT");
+}
+
+
+static int
+config_set_password_file(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (text[0] == '\0') {
+        return config_bad(error, size, "must be the path of a file");
+    }
+
+    return config_copy(config->redis_password_file,
+                       sizeof(config->redis_password_file), text, error,
+                       size);
+}
+
+
+static int
+config_set_redis_server(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (text[0] == '\0') {
+        return config_bad(error, size, "must be the path of redis-server");
+    }
+
+    return config_copy(config->redis_server, sizeof(config->redis_server),
+                       text, error, size);
+}
+
+
+static int
+config_set_prefix(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    /* Braces would be the hash tag in the place of the upstream's. */
+    if (!config_plain(text) || text[0] == '\0'
+        || strlen(text) >= sizeof(config->prefix)
+        || strpbrk(text, "{}*?[]\\") != NULL)
+    {
+        return config_bad(error, size, "must be 1 to 32 characters without "
+                          "spaces and {}*?[]\\");
+    }
+
+    strcpy(config->prefix, text);
+    return 0;
+}
+
+
+static int
+config_set_tick(config_t *config, const char *text, char *error, size_t size)
+{
+    int64_t  ms;
+
+    ms = spec_parse_duration(text);
+
+    if (ms < CONFIG_TICK_MIN || ms > CONFIG_TICK_MAX) {
+        return config_bad(error, size, "must be a duration from 100ms to "
+                          "60s");
+    }
+
+    config->tick_ms = (int) ms;
+    return 0;
+}
+
+
+static int
+config_set_data_dir(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (text[0] != '/') {
+        return config_bad(error, size, "must be an absolute path");
+    }
+
+    return config_copy(config->data_dir, sizeof(config->data_dir), text,
+                       error, size);
+}
+
+
+static int
+config_set_log_format(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    return log_format_parse(text, &config->log_format) == 0 ? 0
+           : config_bad(error, size, "must be logfmt or json");
+}
+
+
+static int
+config_set_log_level(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    return log_level_parse(text, &config->log_level) == 0 ? 0
+           : config_bad(error, size, "must be debug, info, warn or error");
+}
+
+
+/* Visible ASCII only? */
+static bool
+config_plain(const char *text)
+{
+    for ( /* void */ ; *text != '\0'; text++) {
+        if (*text <= ' ' || *text > '~') {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+static int
+config_port(const char *text)
+{
+    int     port;
+    size_t  len;
+
+    len = strspn(text, "0123456789");
+
+    if (len == 0 || len > 5 || text[len] != '\0') {
+        return -1;
+    }
+
+    port = atoi(text);
+    return port <= 65535 ? port : -1;
+}

@@ -1,0 +1,97 @@
+/*
+ * canaryctl: one command, one file.  A command gets the parsed arguments,
+ * prints what it has to say and returns the exit code.
+ */
+
+#ifndef CTL_H
+#define CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cjson/cJSON.h>
+
+#define CTL_OK        0
+#define CTL_FAILED    1
+#define CTL_USAGE     2
+#define CTL_REVERTED  3            /* the rollout was taken back */
+
+#define CTL_SOCKET    "/run/nginx-canary/canaryd.sock"
+#define CTL_TCP       "http://127.0.0.1:7070"
+
+typedef struct {
+    const char   *server;          /* "unix:/path", "http://..." */
+    bool          fell_back;       /* to CTL_TCP: there is no CTL_SOCKET */
+    bool          json;
+    bool          wait;
+    long          timeout_ms;      /* of a request */
+    const char   *file;
+    const char   *upstream;
+    const char   *state;
+    const char   *reason;
+    long          limit;
+    long          revision;        /* -1: not given */
+    cJSON        *spec;            /* what flags say of it; owned */
+    int           count;           /* of positional arguments */
+    char        **values;
+} ctl_args_t;
+
+typedef int (*ctl_run_t)(const ctl_args_t *args, const char *command);
+
+/* What a request brought; free with ctl_reply_free(). */
+typedef struct {
+    int           status;          /* of HTTP; 0: no answer */
+    char         *text;            /* as received, with NUL */
+    size_t        len;
+    cJSON        *json;
+    char          error[512];      /* "": 2xx with JSON */
+} ctl_reply_t;
+
+/* http.c.  path is "/v1/..."; body may be NULL, stays the caller's.  0 or
+ * CTL_FAILED with reply->error. */
+int ctl_call(const ctl_args_t *args, const char *method, const char *path,
+    const cJSON *body, ctl_reply_t *reply);
+void ctl_reply_free(ctl_reply_t *reply);
+/* "/v1/rollouts/ID" and what follows, or the newest of --upstream; 0 or an
+ * exit code after an error message. */
+int ctl_rollout_path(const ctl_args_t *args, const char *tail, char *path,
+    size_t size);
+/* A part of a path or a query, escaped; buf has at least 512 bytes.  NULL:
+ * too long. */
+char *ctl_escape(const char *text, char *buf, size_t size);
+
+/* main.c: "canaryctl: ..." on stderr. */
+void ctl_error(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* options.c.  0, or an exit code after an error message. */
+int ctl_options(const char *command, int argc, char **argv,
+    ctl_args_t *args);
+
+/* The commands. */
+int ctl_start(const ctl_args_t *args, const char *command);
+int ctl_status(const ctl_args_t *args, const char *command);
+int ctl_list(const ctl_args_t *args, const char *command);
+int ctl_watch(const ctl_args_t *args, const char *command);
+int ctl_command(const ctl_args_t *args, const char *command);
+int ctl_judge(const ctl_args_t *args, const char *command);
+
+/* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
+int ctl_follow(const ctl_args_t *args, const char *path);
+/* CTL_REVERTED for reverting and aborted, else CTL_OK. */
+int ctl_outcome(const cJSON *rollout);
+/* Succeeded or aborted. */
+bool ctl_ended(const cJSON *rollout);
+
+/* print.c: for people. */
+void print_rollout(FILE *out, const cJSON *rollout);
+void print_upstream(FILE *out, const cJSON *upstream);
+void print_list(FILE *out, const cJSON *rollouts);
+/* One line without its end, at most width columns (0: any). */
+void print_progress(FILE *out, const cJSON *rollout, unsigned width);
+/* A string member, safe for a terminal; or or_else. */
+const char *print_string(const cJSON *json, const char *name,
+    const char *or_else, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,371 @@
+#include "ctl.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/spec.h"
+#include "lib/utf8.h"
+
+#define PRINT_TEXT  320
+
+static void print_step(FILE *out, const cJSON *rollout);
+static void print_groups(FILE *out, const cJSON *rollout);
+static void print_group(FILE *out, const cJSON *rollout, const char *name,
+    double weight, int width);
+static void print_judged(const cJSON *rollout, bool canary, double *requests,
+    double *errors);
+static void print_cell(FILE *out, int width, const char *format,
+    double value);
+static double print_number(const cJSON *json, const char *name);
+static const cJSON *print_member(const cJSON *json, const char *name);
+static const char *print_duration(double ms, char *buf, size_t size);
+
+
+void
+print_rollout(FILE *out, const cJSON *rollout)
+{
+    char          a[PRINT_TEXT], b[PRINT_TEXT], c[PRINT_TEXT];
+    const cJSON  *judgement, *nodes;
+
+    print_string(rollout, "version", "", b, sizeof(b));
+    fprintf(out, "%s  upstream %s%s%s\n",
+            print_string(rollout, "id", "?", a, sizeof(a)),
+            print_string(rollout, "upstream", "?", c, sizeof(c)),
+            b[0] ? "  version " : "", b);
+
+    print_string(rollout, "waiting_for", "", b, sizeof(b));
+    fprintf(out, "state    %s%s%s",
+            print_string(rollout, "state", "?", a, sizeof(a)),
+            b[0] ? " for " : "", b);
+    print_step(out, rollout);
+
+    fprintf(out, "\nreason   %s (%s)\n",
+            print_string(rollout, "reason", "-", a, sizeof(a)),
+            print_string(rollout, "actor", "-", b, sizeof(b)));
+
+    judgement = print_member(rollout, "judgement");
+
+    if (cJSON_IsObject(judgement)) {
+        fprintf(out, "verdict  %s, odds %s, excess errors %.1f\n",
+                print_string(judgement, "verdict", "?", a, sizeof(a)),
+                print_string(judgement, "odds", "?", b, sizeof(b)),
+                print_number(judgement, "excess_errors"));
+    }
+
+    nodes = print_member(rollout, "nodes");
+
+    if (cJSON_IsObject(nodes)) {
+        fprintf(out, "nodes    %.0f of %.0f serve revision %.0f\n",
+                print_number(nodes, "confirmed"),
+                print_number(nodes, "live"),
+                print_number(rollout, "revision"));
+    }
+
+    print_groups(out, rollout);
+}
+
+
+void
+print_upstream(FILE *out, const cJSON *upstream)
+{
+    char          a[PRINT_TEXT], clean[80];
+    const char   *gap;
+    const cJSON  *group;
+
+    fprintf(out, "upstream %s  no rollout  ",
+            print_string(upstream, "upstream", "?", a, sizeof(a)));
+
+    gap = "";
+
+    cJSON_ArrayForEach(group, print_member(upstream, "groups")) {
+        if (group->string != NULL && cJSON_IsNumber(group)) {
+            utf8_clean(group->string, strlen(group->string), clean,
+                       sizeof(clean));
+            fprintf(out, "%s%s %g %%", gap, clean, group->valuedouble);
+            gap = ", ";
+        }
+    }
+
+    fputc('\n', out);
+}
+
+
+void
+print_list(FILE *out, const cJSON *rollouts)
+{
+    char          a[PRINT_TEXT], b[PRINT_TEXT], c[PRINT_TEXT], d[PRINT_TEXT];
+    char          e[PRINT_TEXT], f[PRINT_TEXT];
+    const cJSON  *rollout;
+
+    fprintf(out, "%-28s %-16s %-12s %-12s %-20s %s\n", "ID", "UPSTREAM",
+            "CANARY", "STATE", "CREATED", "VERSION");
+
+    cJSON_ArrayForEach(rollout, rollouts) {
+        fprintf(out, "%-28s %-16s %-12s %-12s %-20.19s %s\n",
+                print_string(rollout, "id", "?", a, sizeof(a)),
+                print_string(rollout, "upstream", "?", b, sizeof(b)),
+                print_string(rollout, "canary", "?", c, sizeof(c)),
+                print_string(rollout, "state", "?", d, sizeof(d)),
+                print_string(rollout, "created", "", e, sizeof(e)),
+                print_string(rollout, "version", "", f, sizeof(f)));
+    }
+}
+
+
+void
+print_progress(FILE *out, const cJSON *rollout, unsigned width)
+{
+    char          *text, a[PRINT_TEXT], b[PRINT_TEXT], canary[PRINT_TEXT];
+    FILE          *line;
+    size_t         len;
+    double         n[2], e[2], p99[2];
+    unsigned       i;
+    const cJSON   *traffic, *judgement, *group;
+
+    line = open_memstream(&text, &len);
+    if (line == NULL) {
+        return;
+    }
+
+    print_string(rollout, "updated", "", a, sizeof(a));
+    print_string(rollout, "waiting_for", "", b, sizeof(b));
+    fprintf(line, "%.8s  ", strlen(a) > 19 ? a + 11 : a);
+    fprintf(line, "%s%s%s",
+            print_string(rollout, "state", "?", a, sizeof(a)),
+            b[0] ? " for " : "", b);
+    print_step(line, rollout);
+
+    print_string(rollout, "canary", "", canary, sizeof(canary));
+    traffic = print_member(rollout, "traffic");
+
+    for (i = 0; i < 2; i++) {
+        print_judged(rollout, i == 0, &n[i], &e[i]);
+
+        group = print_member(traffic, i == 0 ? canary
+                             : print_string(rollout, "stable", "", a,
+                                            sizeof(a)));
+        p99[i] = print_number(group, "p99_ms");
+    }
+
+    if (n[0] + n[1] > 0) {
+        fprintf(line, "  canary %.0f requests", n[0]);
+
+        if (n[0] > 0) {
+            fprintf(line, ", %.2f %% errors", 100 * e[0] / n[0]);
+        }
+
+        if (n[1] > 0) {
+            fprintf(line, " (stable %.2f %%)", 100 * e[1] / n[1]);
+        }
+    }
+
+    if (p99[0] > 0) {
+        fprintf(line, ", p99 %.1f ms", p99[0]);
+
+        if (p99[1] > 0) {
+            fprintf(line, " (%.1f)", p99[1]);
+        }
+    }
+
+    judgement = print_member(rollout, "judgement");
+
+    if (cJSON_IsObject(judgement)) {
+        fprintf(line, "  %s, odds %s",
+                print_string(judgement, "verdict", "?", a, sizeof(a)),
+                print_string(judgement, "odds", "?", b, sizeof(b)));
+    }
+
+    if (ctl_ended(rollout) || ctl_outcome(rollout) != CTL_OK) {
+        fprintf(line, "  %s",
+                print_string(rollout, "reason", "", a, sizeof(a)));
+    }
+
+    if (fclose(line) == 0) {
+        if (width > 0 && len > width) {
+            len = width;
+
+            while (len > 0 && (text[len] & 0xc0) == 0x80) {
+                len--;             /* not in a character */
+            }
+        }
+
+        fwrite(text, 1, len, out);
+    }
+
+    free(text);
+}
+
+
+const char *
+print_string(const cJSON *json, const char *name, const char *or_else,
+    char *buf, size_t size)
+{
+    const char  *text;
+
+    text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
+
+    if (text == NULL) {
+        snprintf(buf, size, "%s", or_else);
+        return buf;
+    }
+
+    return utf8_clean(text, strlen(text), buf, size);
+}
+
+
+/* ", step 2 of 4, held 3s of 2m" */
+static void
+print_step(FILE *out, const cJSON *rollout)
+{
+    char    state[32], held[32], hold[32];
+    double  step, steps, held_ms, hold_ms;
+
+    print_string(rollout, "state", "", state, sizeof(state));
+
+    if (ctl_ended(rollout) || strcmp(state, "pending") == 0
+        || strcmp(state, "reverting") == 0)
+    {
+        return;
+    }
+
+    step = print_number(rollout, "step");
+    steps = print_number(rollout, "steps");
+    held_ms = print_number(rollout, "step_held_ms");
+    hold_ms = print_number(rollout, "step_hold_ms");
+
+    if (steps > 0) {
+        fprintf(out, ", step %.0f of %.0f", step + 1, steps);
+    }
+
+    if (hold_ms > 0) {
+        fprintf(out, ", held %s of %s",
+                print_duration(floor(held_ms / 1000) * 1000, held,
+                               sizeof(held)),
+                print_duration(hold_ms, hold, sizeof(hold)));
+    }
+}
+
+
+static void
+print_groups(FILE *out, const cJSON *rollout)
+{
+    int           width, len;
+    const cJSON  *group;
+
+    width = 5;
+
+    cJSON_ArrayForEach(group, print_member(rollout, "weights")) {
+        len = group->string ? (int) strnlen(group->string, 64) : 0;
+        width = len > width ? len : width;
+    }
+
+    fprintf(out, "\n%-*s  role    weight    judged   errors   rate %%    "
+            "req/s   err %%  p50 ms  p99 ms\n", width, "group");
+
+    cJSON_ArrayForEach(group, print_member(rollout, "weights")) {
+        if (group->string != NULL && cJSON_IsNumber(group)) {
+            print_group(out, rollout, group->string, group->valuedouble,
+                        width);
+        }
+    }
+}
+
+
+static void
+print_group(FILE *out, const cJSON *rollout, const char *name, double weight,
+    int width)
+{
+    bool          canary, stable;
+    char          role[PRINT_TEXT], clean[80];
+    double        requests, errors;
+    const cJSON  *traffic;
+
+    canary = strcmp(name, print_string(rollout, "canary", "", role,
+                                       sizeof(role))) == 0;
+    stable = strcmp(name, print_string(rollout, "stable", "", role,
+                                       sizeof(role))) == 0;
+
+    fprintf(out, "%-*s  %-6s ", width,
+            utf8_clean(name, strlen(name), clean, sizeof(clean)),
+            canary ? "canary" : stable ? "stable" : "-");
+    fprintf(out, " %4.4g %%", weight);
+
+    requests = NAN;
+    errors = NAN;
+
+    if (canary || stable) {
+        print_judged(rollout, canary, &requests, &errors);
+    }
+
+    traffic = print_member(print_member(rollout, "traffic"), name);
+
+    print_cell(out, 10, "%.0f", requests);
+    print_cell(out, 9, "%.0f", errors);
+    print_cell(out, 9, "%.2f", requests > 0 ? 100 * errors / requests : NAN);
+    print_cell(out, 9, "%.1f", print_number(traffic, "requests_per_second"));
+    print_cell(out, 8, "%.2f", 100 * print_number(traffic, "error_rate"));
+    print_cell(out, 8, "%.1f", print_number(traffic, "p50_ms"));
+    print_cell(out, 8, "%.1f", print_number(traffic, "p99_ms"));
+    fputc('\n', out);
+}
+
+
+/* judgement.requests is [canary, its errors, stable, its errors]. */
+static void
+print_judged(const cJSON *rollout, bool canary, double *requests,
+    double *errors)
+{
+    const cJSON  *list;
+
+    list = print_member(print_member(rollout, "judgement"), "requests");
+
+    *requests = cJSON_GetNumberValue(cJSON_GetArrayItem(list,
+                                                        canary ? 0 : 2));
+    *errors = cJSON_GetNumberValue(cJSON_GetArrayItem(list, canary ? 1 : 3));
+}
+
+
+/* "-" where there is no number. */
+static void
+print_cell(FILE *out, int width, const char *format, double value)
+{
+    char  text[64];
+
+    text[0] = '-';
+    text[1] = '\0';
+
+    if (isfinite(value)) {
+        snprintf(text, sizeof(text), format, value);
+    }
+
+    fprintf(out, "%*s", width, text);
+}
+
+
+/* NaN if there is none. */
+static double
+print_number(const cJSON *json, const char *name)
+{
+    return cJSON_GetNumberValue(print_member(json, name));
+}
+
+
+static const cJSON *
+print_member(const cJSON *json, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(json, name);
+}
+
+
+static const char *
+print_duration(double ms, char *buf, size_t size)
+{
+    if (!(ms >= 0 && ms < 1e15)) {
+        snprintf(buf, size, "?");
+        return buf;
+    }
+
+    return spec_print_duration((int64_t) ms, buf, (unsigned) size);
+}

@@ -1,0 +1,132 @@
+#include "ctl.h"
+
+#include <string.h>
+
+#include "lib/yaml.h"
+
+static cJSON *start_spec(const ctl_args_t *args, int *rc);
+static int start_merge(cJSON *spec, const cJSON *flags);
+
+
+int
+ctl_start(const ctl_args_t *args, const char *command)
+{
+    int           rc;
+    char          id[96], upstream[96], canary[96], path[640], name[512];
+    cJSON        *spec;
+    ctl_reply_t   reply;
+
+    spec = start_spec(args, &rc);
+    if (spec == NULL) {
+        return rc;
+    }
+
+    rc = ctl_call(args, "POST", "/v1/rollouts", spec, &reply);
+    cJSON_Delete(spec);
+
+    if (rc) {
+        ctl_error("%s", reply.error);
+        goto done;
+    }
+
+    print_string(reply.json, "id", "", id, sizeof(id));
+
+    if (args->json) {
+        printf("%s\n", reply.text);
+
+    } else {
+        print_string(reply.json, "upstream", "?", upstream, sizeof(upstream));
+        print_string(reply.json, "canary", "?", canary, sizeof(canary));
+        printf("%s started: canary %s of upstream %s\n", id, canary,
+               upstream);
+    }
+
+    if (args->wait) {
+        if (ctl_escape(id, name, sizeof(name)) == NULL) {
+            rc = CTL_FAILED;
+            goto done;
+        }
+
+        snprintf(path, sizeof(path), "/v1/rollouts/%s", name);
+        rc = ctl_follow(args, path);
+    }
+
+done:
+
+    ctl_reply_free(&reply);
+    return rc;
+}
+
+
+/* The file's spec, with what the flags say in it; NULL: the exit code. */
+static cJSON *
+start_spec(const ctl_args_t *args, int *rc)
+{
+    char    error[256];
+    cJSON  *spec;
+
+    *rc = CTL_FAILED;
+
+    if (args->file != NULL) {
+        spec = yaml_parse_file(args->file, error, sizeof(error));
+
+        if (spec == NULL) {
+            ctl_error("%s", error);
+            return NULL;
+        }
+
+        if (!cJSON_IsObject(spec)) {
+            ctl_error("%.100s: a spec is a mapping, as \"upstream: app\"",
+                      args->file);
+            cJSON_Delete(spec);
+            return NULL;
+        }
+
+    } else if (args->spec->child == NULL) {
+        ctl_error("start what? give -f SPEC.yaml, or --upstream and "
+                  "--canary");
+        *rc = CTL_USAGE;
+        return NULL;
+
+    } else {
+        spec = cJSON_CreateObject();
+    }
+
+    if (spec == NULL || start_merge(spec, args->spec)) {
+        ctl_error("out of memory");
+        cJSON_Delete(spec);
+        return NULL;
+    }
+
+    return spec;
+}
+
+
+static int
+start_merge(cJSON *spec, const cJSON *flags)
+{
+    cJSON        *there, *copy;
+    const cJSON  *flag;
+
+    cJSON_ArrayForEach(flag, flags) {
+        there = cJSON_GetObjectItemCaseSensitive(spec, flag->string);
+
+        if (cJSON_IsObject(flag) && cJSON_IsObject(there)) {
+            if (start_merge(there, flag)) {
+                return -1;
+            }
+
+            continue;
+        }
+
+        copy = cJSON_Duplicate(flag, 1);
+        if (copy == NULL) {
+            return -1;
+        }
+
+        cJSON_DeleteItemFromObjectCaseSensitive(spec, flag->string);
+        cJSON_AddItemToObject(spec, flag->string, copy);
+    }
+
+    return 0;
+}

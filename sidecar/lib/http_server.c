@@ -1,0 +1,593 @@
+#include "http_server.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+
+#include "http_listen.h"
+
+#define HTTP_MAX_LISTEN   16
+#define HTTP_MAX_HEADERS  16384
+#define HTTP_TIMEOUT      60       /* s, of a silent connection */
+
+/* Up to so much above max_body is read, to be refused with a problem
+ * document.  What is larger still evhttp refuses, with a page of its own. */
+#define HTTP_BODY_MARGIN  (1024 * 1024)
+
+struct http_server_s {
+    struct event_base    *base;
+    struct evhttp        *http;
+    const http_route_t   *routes;
+    void                 *arg;
+    size_t                max_body;
+    http_pending_t       *pending;
+    int                   port;
+    unsigned              listen_count;
+    http_listen_t         listen[HTTP_MAX_LISTEN];
+};
+
+struct http_pending_s {
+    struct evhttp_request   *request;      /* NULL: the server is gone */
+    http_pending_t          *next;
+    http_pending_t         **link;
+};
+
+static void http_dispatch(struct evhttp_request *request, void *arg);
+static bool http_trusted(struct evhttp_request *request);
+static bool http_local_name(const char *host);
+static bool http_match(const char *route, const char *path,
+    http_exchange_t *exchange);
+static bool http_decode(const char *text, size_t len, char *out);
+static void http_refuse_method(struct evhttp_request *request,
+    const char *allow);
+static void http_allow(char *allow, size_t size, const char *method);
+static const char *http_method(struct evhttp_request *request);
+static bool http_check_body(struct evhttp_request *request, size_t max,
+    http_exchange_t *exchange);
+static struct evhttp_request *http_pending_take(http_pending_t *pending);
+
+
+http_server_t *
+http_server_new(struct event_base *base, const http_route_t *routes,
+    void *arg, size_t max_body)
+{
+    http_server_t  *server;
+
+    server = calloc(1, sizeof(*server));
+    if (server == NULL) {
+        return NULL;
+    }
+
+    /* libevent writes to clients that went away. */
+    signal(SIGPIPE, SIG_IGN);
+
+    server->base = base;
+    server->routes = routes;
+    server->arg = arg;
+    server->max_body = max_body;
+
+    server->http = evhttp_new(base);
+    if (server->http == NULL) {
+        free(server);
+        return NULL;
+    }
+
+    evhttp_set_max_headers_size(server->http, HTTP_MAX_HEADERS);
+    evhttp_set_max_body_size(server->http,
+                             (ev_ssize_t) (max_body + HTTP_BODY_MARGIN));
+    evhttp_set_timeout(server->http, HTTP_TIMEOUT);
+    evhttp_set_default_content_type(server->http, NULL);
+
+    /* A close with unread data would take the answer with it. */
+    evhttp_set_flags(server->http, EVHTTP_SERVER_LINGERING_CLOSE);
+
+    /* All: a wrong method gets our 405. */
+    evhttp_set_allowed_methods(server->http,
+        EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT
+        | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE
+        | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
+
+    evhttp_set_gencb(server->http, http_dispatch, server);
+    return server;
+}
+
+
+int
+http_server_listen(http_server_t *server, const char *address, char *error,
+    size_t size)
+{
+    http_listen_t           *sock;
+    struct evconnlistener   *listener;
+
+    if (server->listen_count == HTTP_MAX_LISTEN) {
+        snprintf(error, size, "more than %d listeners", HTTP_MAX_LISTEN);
+        return -1;
+    }
+
+    sock = &server->listen[server->listen_count];
+
+    if (http_listen_open(address, sock, error, size)) {
+        return -1;
+    }
+
+    listener = evconnlistener_new(server->base, NULL, NULL,
+                                  LEV_OPT_CLOSE_ON_FREE
+                                  | LEV_OPT_CLOSE_ON_EXEC, 0, sock->fd);
+    if (listener == NULL) {
+        close(sock->fd);
+        goto failed;
+    }
+
+    if (evhttp_bind_listener(server->http, listener) == NULL) {
+        evconnlistener_free(listener);
+        goto failed;
+    }
+
+    server->port = sock->port ? sock->port : server->port;
+    server->listen_count++;
+    return 0;
+
+failed:
+
+    http_listen_unlink(sock);
+    snprintf(error, size, "%.120s: out of memory", address);
+    return -1;
+}
+
+
+int
+http_server_port(const http_server_t *server)
+{
+    return server->port;
+}
+
+
+void
+http_server_free(http_server_t *server)
+{
+    unsigned         i;
+    http_pending_t  *pending;
+
+    if (server == NULL) {
+        return;
+    }
+
+    for (pending = server->pending; pending != NULL; pending = pending->next)
+    {
+        /* One whose client has gone belongs to no connection, and would
+         * not be freed with them. */
+        if (evhttp_request_get_connection(pending->request) == NULL) {
+            evhttp_request_free(pending->request);
+        }
+
+        pending->request = NULL;
+    }
+
+    /* The file goes before the socket: nobody finds a dead one. */
+    for (i = 0; i < server->listen_count; i++) {
+        http_listen_unlink(&server->listen[i]);
+    }
+
+    evhttp_free(server->http);
+    free(server);
+}
+
+
+http_pending_t *
+http_defer(http_exchange_t *exchange)
+{
+    http_server_t   *server;
+    http_pending_t  *pending;
+
+    pending = malloc(sizeof(*pending));
+    if (pending == NULL) {
+        http_answer_problem(exchange->request, 503, NULL, "out of memory",
+                            NULL);
+        return NULL;
+    }
+
+    /*
+     * When its client goes away, evhttp takes a request that is being
+     * worked on from its connection and leaves it to us; sending on it then
+     * only frees it.
+     */
+    server = exchange->server;
+    pending->request = exchange->request;
+    pending->next = server->pending;
+    pending->link = &server->pending;
+
+    if (pending->next != NULL) {
+        pending->next->link = &pending->next;
+    }
+
+    server->pending = pending;
+    return pending;
+}
+
+
+void
+http_pending_json(http_pending_t *pending, int status, cJSON *json)
+{
+    struct evhttp_request  *request;
+
+    request = http_pending_take(pending);
+
+    if (request == NULL) {
+        cJSON_Delete(json);
+        return;
+    }
+
+    http_answer_json(request, status, json);
+}
+
+
+void
+http_pending_problem(http_pending_t *pending, int status, const char *field,
+    const char *detail, cJSON *extra)
+{
+    struct evhttp_request  *request;
+
+    request = http_pending_take(pending);
+
+    if (request == NULL) {
+        cJSON_Delete(extra);
+        return;
+    }
+
+    http_answer_problem(request, status, field, detail, extra);
+}
+
+
+static void
+http_dispatch(struct evhttp_request *request, void *arg)
+{
+    char                      allow[128];
+    const char               *method, *path, *query;
+    http_server_t            *server;
+    http_exchange_t           exchange;
+    const http_route_t       *route;
+    const struct evhttp_uri  *uri;
+
+    server = arg;
+
+    if (!http_trusted(request)) {
+        http_answer_problem(request, 403, NULL, "the request comes from a "
+                            "web page of another site, or its Host is not "
+                            "localhost or an IP address", NULL);
+        return;
+    }
+
+    uri = evhttp_request_get_evhttp_uri(request);
+    path = evhttp_uri_get_path(uri);
+    query = evhttp_uri_get_query(uri);
+    method = http_method(request);
+    allow[0] = '\0';
+
+    memset(&exchange, 0, sizeof(exchange));
+    exchange.request = request;
+    exchange.server = server;
+    exchange.query = query != NULL ? query : "";
+
+    for (route = server->routes; route->method != NULL; route++) {
+
+        if (path == NULL || !http_match(route->path, path, &exchange)) {
+            continue;
+        }
+
+        if (strcmp(route->method, method) == 0
+            || (strcmp(method, "HEAD") == 0
+                && strcmp(route->method, "GET") == 0))
+        {
+            break;
+        }
+
+        http_allow(allow, sizeof(allow), route->method);
+    }
+
+    if (route->method == NULL && allow[0] != '\0') {
+        http_refuse_method(request, allow);
+        return;
+    }
+
+    if (route->method == NULL) {
+        http_answer_problem(request, 404, NULL, "no such path", NULL);
+        return;
+    }
+
+    if (http_check_body(request, server->max_body, &exchange)) {
+        route->handler(server->arg, &exchange);
+    }
+}
+
+
+/*
+ * A web page that somebody on this machine looks at can send requests here,
+ * too.  Browsers say so (Sec-Fetch-Site, Origin), and where the page's name
+ * was made to point to this address, the Host is that name.
+ */
+static bool
+http_trusted(struct evhttp_request *request)
+{
+    int                        fd;
+    socklen_t                  len;
+    const char                *host, *origin, *site;
+    struct evkeyvalq          *headers;
+    struct sockaddr_storage    sa;
+    struct evhttp_connection  *connection;
+
+    connection = evhttp_request_get_connection(request);
+    fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+    len = sizeof(sa);
+
+    /* No page can reach a unix socket. */
+    if (getsockname(fd, (struct sockaddr *) &sa, &len) == 0
+        && sa.ss_family == AF_UNIX)
+    {
+        return true;
+    }
+
+    headers = evhttp_request_get_input_headers(request);
+    host = evhttp_find_header(headers, "Host");
+    origin = evhttp_find_header(headers, "Origin");
+    site = evhttp_find_header(headers, "Sec-Fetch-Site");
+
+    if (host != NULL && !http_local_name(host)) {
+        return false;
+    }
+
+    switch (evhttp_request_get_command(request)) {
+
+    case EVHTTP_REQ_GET:
+    case EVHTTP_REQ_HEAD:
+    case EVHTTP_REQ_OPTIONS:
+        return true;
+
+    default:
+        break;
+    }
+
+    if (site != NULL) {
+        return strcasecmp(site, "same-origin") == 0
+               || strcasecmp(site, "none") == 0;
+    }
+
+    if (origin != NULL) {
+        origin = strstr(origin, "://");
+        return origin != NULL && host != NULL
+               && strcasecmp(origin + 3, host) == 0;
+    }
+
+    return true;
+}
+
+
+/* "localhost", an IPv4 or an IPv6 address, with or without a port. */
+static bool
+http_local_name(const char *host)
+{
+    char              name[64];
+    size_t            len;
+    struct in6_addr   in6;
+
+    if (host[0] == '[') {
+        host++;
+        len = strcspn(host, "]");
+
+    } else {
+        len = strcspn(host, ":");
+    }
+
+    if (len >= sizeof(name)) {
+        return false;
+    }
+
+    memcpy(name, host, len);
+    name[len] = '\0';
+
+    return strcasecmp(name, "localhost") == 0
+           || inet_pton(AF_INET, name, &in6) == 1
+           || inet_pton(AF_INET6, name, &in6) == 1;
+}
+
+
+static bool
+http_match(const char *route, const char *path, http_exchange_t *exchange)
+{
+    size_t    len;
+    unsigned  n;
+
+    n = 0;
+
+    while (*route != '\0') {
+
+        if (route[0] == '{' && route[1] == '}') {
+            len = strcspn(path, "/");
+
+            if (n == HTTP_MAX_PARAMS
+                || !http_decode(path, len, exchange->params[n]))
+            {
+                return false;
+            }
+
+            n++;
+            route += 2;
+            path += len;
+            continue;
+        }
+
+        if (*route++ != *path++) {
+            return false;
+        }
+    }
+
+    return *path == '\0';
+}
+
+
+/* Decodes a segment of a path; false if it is empty, too long for out, or
+ * hides something. */
+static bool
+http_decode(const char *text, size_t len, char *out)
+{
+    char      c;
+    char      hex[3];
+    char     *end;
+    size_t    i, used;
+
+    used = 0;
+
+    for (i = 0; i < len; i++) {
+        c = text[i];
+
+        if (c == '%') {
+            if (len - i < 3) {
+                return false;
+            }
+
+            hex[0] = text[i + 1];
+            hex[1] = text[i + 2];
+            hex[2] = '\0';
+
+            if (strspn(hex, "0123456789abcdefABCDEF") != 2) {
+                return false;
+            }
+
+            c = (char) strtol(hex, &end, 16);
+            i += 2;
+        }
+
+        if ((unsigned char) c < 0x20 || c == 0x7f || c == '/'
+            || used == HTTP_PARAM_LEN - 1)
+        {
+            return false;
+        }
+
+        out[used++] = c;
+    }
+
+    out[used] = '\0';
+    return used > 0;
+}
+
+
+static void
+http_refuse_method(struct evhttp_request *request, const char *allow)
+{
+    char  detail[160];
+
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Allow",
+                      allow);
+    snprintf(detail, sizeof(detail), "this path takes %s", allow);
+    http_answer_problem(request, 405, NULL, detail, NULL);
+}
+
+
+/* GET brings HEAD with it. */
+static void
+http_allow(char *allow, size_t size, const char *method)
+{
+    size_t  used;
+
+    if (strstr(allow, method) != NULL) {
+        return;
+    }
+
+    used = strlen(allow);
+    snprintf(allow + used, size - used, "%s%s%s", used ? ", " : "", method,
+             strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+
+static const char *
+http_method(struct evhttp_request *request)
+{
+    switch (evhttp_request_get_command(request)) {
+    case EVHTTP_REQ_GET:     return "GET";
+    case EVHTTP_REQ_POST:    return "POST";
+    case EVHTTP_REQ_HEAD:    return "HEAD";
+    case EVHTTP_REQ_PUT:     return "PUT";
+    case EVHTTP_REQ_DELETE:  return "DELETE";
+    case EVHTTP_REQ_PATCH:   return "PATCH";
+    default:                 return "";
+    }
+}
+
+
+/* Sets the body; false if it is refused and the answer given. */
+static bool
+http_check_body(struct evhttp_request *request, size_t max,
+    http_exchange_t *exchange)
+{
+    char              detail[64];
+    size_t            len, token;
+    const char       *type;
+    struct evbuffer  *input;
+
+    input = evhttp_request_get_input_buffer(request);
+    len = evbuffer_get_length(input);
+    exchange->body = "";
+
+    if (len == 0) {
+        return true;
+    }
+
+    if (len > max) {
+        snprintf(detail, sizeof(detail), "the body is limited to %zu KiB",
+                 max / 1024);
+        http_answer_problem(request, 413, NULL, detail, NULL);
+        return false;
+    }
+
+    type = evhttp_find_header(evhttp_request_get_input_headers(request),
+                              "Content-Type");
+    token = type != NULL ? strcspn(type, "; \t") : 0;
+
+    if (token != 16 || strncasecmp(type, "application/json", 16) != 0) {
+        http_answer_problem(request, 415, NULL,
+                            "the body must be application/json", NULL);
+        return false;
+    }
+
+    exchange->body = evbuffer_add(input, "", 1) == 0
+                     ? (const char *) evbuffer_pullup(input, -1) : NULL;
+
+    if (exchange->body == NULL) {
+        http_answer_problem(request, 503, NULL, "out of memory", NULL);
+        return false;
+    }
+
+    exchange->body_len = len;
+    return true;
+}
+
+
+/* Frees the handle; NULL if there is no server to answer by any more. */
+static struct evhttp_request *
+http_pending_take(http_pending_t *pending)
+{
+    struct evhttp_request  *request;
+
+    request = pending->request;
+
+    if (request != NULL) {
+        *pending->link = pending->next;
+
+        if (pending->next != NULL) {
+            pending->next->link = pending->link;
+        }
+    }
+
+    free(pending);
+    return request;
+}

@@ -1,0 +1,325 @@
+/* The configuration of canaryd; it is no part of the library, so it is
+ * compiled in. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config.c"
+#include "config_keys.c"
+
+static char  path[] = "/tmp/lib_config.XXXXXX";
+
+
+static void
+write_file(const char *name, const char *text)
+{
+    FILE  *file;
+
+    file = fopen(name, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+
+/* Loads text as the file, with at most two more arguments. */
+static int
+load(const char *text, const char *flag, const char *value, config_t *config,
+    char *error)
+{
+    int    argc;
+    char  *argv[6];
+
+    write_file(path, text);
+
+    argc = 0;
+    argv[argc++] = (char *) "canaryd";
+    argv[argc++] = (char *) "-c";
+    argv[argc++] = path;
+
+    if (flag != NULL) {
+        argv[argc++] = (char *) flag;
+    }
+
+    if (value != NULL) {
+        argv[argc++] = (char *) value;
+    }
+
+    argv[argc] = NULL;
+    error[0] = '\0';
+    return config_load(argc, argv, config, error, 512);
+}
+
+
+static void
+test_defaults(void **state)
+{
+    char      error[512];
+    config_t  c;
+
+    if (load("node: n\n", NULL, NULL, &c, error)) {
+        fail_msg("%s", error);
+    }
+
+    assert_string_equal(c.node, "n");
+    assert_int_equal(c.listen_count, 2);
+    assert_string_equal(c.listen[0], "unix:/run/nginx-canary/canaryd.sock");
+    assert_string_equal(c.listen[1], "127.0.0.1:7070");
+    assert_string_equal(c.nginx_socket, "/run/nginx-canary/nginx.sock");
+    assert_string_equal(c.nginx_url, "http://localhost/canary/");
+    assert_true(c.redis_embedded);
+    assert_string_equal(c.redis_server, "redis-server");
+    assert_string_equal(c.prefix, "canary:");
+    assert_int_equal(c.tick_ms, 1000);
+    assert_string_equal(c.data_dir, "/var/lib/nginx-canary");
+    assert_int_equal(c.log_level, LOG_INFO);
+    assert_int_equal(c.log_format, LOG_LOGFMT);
+    assert_string_equal(c.file, path);
+}
+
+
+static void
+test_values(void **state)
+{
+    char      error[512];
+    config_t  c;
+
+    static const char  text[] =
+        "node: edge-1\n"
+        "listen: [unix:/a/b.sock, 'localhost:1', '[::1]:2']\n"
+        "nginx: http://127.0.0.1:8080/x\n"
+        "redis: redis.example:6379\n"
+        "redis_server: /opt/redis\n"
+        "prefix: \"p:\"\n"
+        "tick: 250ms\n"
+        "data_dir: /data\n"
+        "log: {format: json, level: warn}\n";
+
+    if (load(text, NULL, NULL, &c, error)) {
+        fail_msg("%s", error);
+    }
+
+    assert_int_equal(c.listen_count, 3);
+    assert_string_equal(c.listen[2], "[::1]:2");
+    assert_string_equal(c.nginx_socket, "");
+    assert_string_equal(c.nginx_url, "http://127.0.0.1:8080/x/");
+    assert_false(c.redis_embedded);
+    assert_string_equal(c.redis_host, "redis.example");
+    assert_int_equal(c.redis_port, 6379);
+    assert_int_equal(c.tick_ms, 250);
+    assert_int_equal(c.log_level, LOG_WARN);
+    assert_int_equal(c.log_format, LOG_JSON);
+
+    assert_int_equal(load(text, "--redis", "[::1]:7", &c, error), 0);
+    assert_string_equal(c.redis_host, "::1");
+    assert_int_equal(load(text, "--redis", "unix:/r.sock", &c, error), 0);
+    assert_string_equal(c.redis_socket, "/r.sock");
+    assert_string_equal(c.redis_host, "");
+    assert_int_equal(load(text, "--redis=embedded", NULL, &c, error), 0);
+    assert_true(c.redis_embedded);
+    assert_string_equal(c.redis_host, "");
+    assert_int_equal(load(text, "--nginx", "unix:/n:/", &c, error), 0);
+    assert_string_equal(c.nginx_socket, "/n");
+    assert_string_equal(c.nginx_url, "http://localhost/");
+    assert_int_equal(load(text, "--listen", "unix:/l", &c, error), 0);
+    assert_int_equal(c.listen_count, 1);
+    assert_string_equal(c.listen[0], "unix:/l");
+    assert_string_equal(c.listen[1], "");
+    assert_int_equal(load(text, "--log-level", "debug", &c, error), 0);
+    assert_int_equal(c.log_level, LOG_DEBUG);
+    assert_int_equal(load("tick: 2", "--node", "z", &c, error), 0);
+    assert_int_equal(c.tick_ms, 2000);
+    assert_string_equal(c.node, "z");
+    assert_int_equal(load("listen: unix:/one", NULL, NULL, &c, error), 0);
+    assert_int_equal(c.listen_count, 1);
+}
+
+
+typedef struct {
+    const char  *text;
+    const char  *flag;
+    const char  *value;
+    const char  *error;
+} refused_t;
+
+static const refused_t  refused[] = {
+    { "nodes: x", NULL, NULL, "nodes: unknown key" },
+    { "log: {levels: x}", NULL, NULL, "log.levels: unknown key" },
+    { "log.level: info", NULL, NULL, "log.level: unknown key" },
+    { "log: info", NULL, NULL, "log must be a mapping" },
+    { "log: {log: {level: info}}", NULL, NULL, "log.log: unknown key" },
+    { "- 1", NULL, NULL, "the file must be a mapping" },
+    { "node: 7", NULL, NULL, "node: must be a string" },
+    { "node: a b", NULL, NULL, "node: must be 1 to 63" },
+    { "node: \"\"", NULL, NULL, "node: must be 1 to 63" },
+    { "node: a\nnode: b", NULL, NULL, "line 2: duplicate key" },
+    { "listen: []", NULL, NULL, "listen: must have at least one" },
+    { "listen: [1]", NULL, NULL, "listen: must be a list of strings" },
+    { "listen: {}", NULL, NULL, "listen: must be a list" },
+    { "listen: ['7070']", NULL, NULL, "listen: must be unix:/path" },
+    { "listen: ['a:b']", NULL, NULL, "listen: must be unix:/path" },
+    { "listen: ['unix:a']", NULL, NULL, "listen: must be unix:/path" },
+    { "listen: [a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1]", NULL, NULL,
+      "listen: at most 8" },
+    { "nginx: /x", NULL, NULL, "nginx: must be unix:" },
+    { "nginx: unix:/x", NULL, NULL, "nginx: must be unix:" },
+    { "nginx: unix:/x:y", NULL, NULL, "nginx: must be unix:" },
+    { "nginx: http://h", NULL, NULL, "nginx: must be unix:" },
+    { "nginx: https://h/", NULL, NULL, "nginx: must be unix:" },
+    { "nginx: http://u:p@h/", NULL, NULL, "nginx: must be unix:" },
+    { "redis: x", NULL, NULL, "redis: must be embedded" },
+    { "redis: x:0", NULL, NULL, "redis: must be embedded" },
+    { "redis: x:65536", NULL, NULL, "redis: must be embedded" },
+    { "redis: unix:x", NULL, NULL, "redis: must be embedded" },
+    { "redis: '[]:1'", NULL, NULL, "redis: must be embedded" },
+    { "redis: null", NULL, NULL, "redis: must be a string" },
+    { "redis_password_file: /x", NULL, NULL, "redis_password_file: only" },
+    { "redis: a:1\nredis_password_file: /nonexistent", NULL, NULL,
+      "redis_password_file: /nonexistent: No such file" },
+    { "redis: a:1\nredis_password_file: /dev/null", NULL, NULL,
+      "first line must be the password" },
+    { "prefix: 'a{b}'", NULL, NULL, "prefix: must be" },
+    { "prefix: ''", NULL, NULL, "prefix: must be" },
+    { "tick: 99ms", NULL, NULL, "tick: must be a duration" },
+    { "tick: 61s", NULL, NULL, "tick: must be a duration" },
+    { "tick: 0", NULL, NULL, "tick: must be a duration" },
+    { "tick: 1e300", NULL, NULL, "tick: must be a duration" },
+    { "tick: -1", NULL, NULL, "tick: must be a duration" },
+    { "tick: true", NULL, NULL, "tick: must be a duration" },
+    { "tick: soon", NULL, NULL, "tick: must be a duration" },
+    { "data_dir: x", NULL, NULL, "data_dir: must be an absolute path" },
+    { "data_dir: \"/a\\nb\"", NULL, NULL, "data_dir: has a control" },
+    { "log: {format: xml}", NULL, NULL, "log.format: must be logfmt" },
+    { "log: {level: loud}", NULL, NULL, "log.level: must be debug" },
+    { "a: [", NULL, NULL, "line 2" },
+    { "", "--tick", "1", "--tick: must be a duration" },
+    { "", "--tick", NULL, "--tick needs a value" },
+    { "", "--nope", NULL, "unknown flag --nope" },
+    { "", "-x", NULL, "unknown flag -x" },
+    { "", "what", NULL, "unexpected argument \"what\"" },
+};
+
+
+static void
+test_refused(void **state)
+{
+    char              error[512];
+    config_t          c;
+    unsigned          i;
+    const refused_t  *r;
+
+    for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        r = &refused[i];
+
+        if (load(r->text, r->flag, r->value, &c, error) != -1
+            || strstr(error, r->error) == NULL)
+        {
+            fail_msg("\"%s\" %s: \"%s\", not \"%s\"", r->text,
+                     r->flag ? r->flag : "", error, r->error);
+        }
+    }
+}
+
+
+static void
+test_password(void **state)
+{
+    char      error[512], secret[64], text[256];
+    config_t  c;
+
+    snprintf(secret, sizeof(secret), "%s.secret", path);
+    snprintf(text, sizeof(text), "redis: a:1\nredis_password_file: %s",
+             secret);
+
+    write_file(secret, "pass word\n");
+    assert_int_equal(load(text, NULL, NULL, &c, error), 0);
+    assert_string_equal(c.redis_password, "pass word");
+    config_wipe(&c);
+    assert_string_equal(c.redis_password, "");
+    unlink(secret);
+}
+
+
+static void
+test_reload(void **state)
+{
+    char      error[512], list[128];
+    char     *argv[] = { (char *) "canaryd", (char *) "-c", path, NULL };
+    config_t  c, fresh;
+
+    assert_int_equal(load("node: a", NULL, NULL, &c, error), 0);
+    assert_int_equal(load("node: a", NULL, NULL, &fresh, error), 0);
+    assert_false(config_apply(&c, &fresh, list, sizeof(list)));
+    assert_string_equal(list, "");
+
+    write_file(path, "node: b\ntick: 2s\nlog: {level: debug}\n"
+               "listen: unix:/x\nredis: h:1\nnginx: http://h/\n"
+               "prefix: x\ndata_dir: /y\nredis_server: /z\n");
+    assert_int_equal(config_reload(3, argv, &fresh, error, 512), 0);
+    assert_true(config_apply(&c, &fresh, list, sizeof(list)));
+    assert_string_equal(list, "node, listen, redis, redis_server, prefix, "
+                        "data_dir");
+    assert_string_equal(c.node, "a");
+    assert_int_equal(c.tick_ms, 2000);
+    assert_int_equal(c.log_level, LOG_DEBUG);
+    assert_string_equal(c.nginx_url, "http://h/");
+    assert_string_equal(c.nginx_socket, "");
+
+    write_file(path, "node: [");
+    assert_int_equal(config_reload(3, argv, &fresh, error, 512), -1);
+    assert_string_equal(fresh.node, "b");
+}
+
+
+static void
+test_example(void **state)
+{
+    char      error[512];
+    char     *argv[] = { (char *) "canaryd", (char *) "-c",
+                         (char *) "conf/canaryd.yaml", (char *) "--node",
+                         (char *) "n", NULL };
+    config_t  c;
+
+    if (config_load(5, argv, &c, error, sizeof(error))) {
+        fail_msg("%s", error);
+    }
+}
+
+
+static int
+setup(void **state)
+{
+    return mkstemp(path) == -1 ? -1 : 0;
+}
+
+
+static int
+teardown(void **state)
+{
+    return unlink(path);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_password),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_example),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
