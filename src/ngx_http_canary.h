@@ -12,10 +12,22 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <cjson/cJSON.h>
-#include "ngx_http_canary_shm.h"
 
 
 #define NGX_HTTP_CANARY_VERSION      "0.1.0"
+
+
+/*
+ * Modules are loaded RTLD_GLOBAL: what only our files call must not meet
+ * names of others, and needs no way round through the linkage table.
+ */
+
+#if (__GNUC__ >= 4)
+#pragma GCC visibility push(hidden)
+#endif
+
+
+#include "ngx_http_canary_shm.h"
 
 
 typedef struct ngx_http_canary_srv_conf_s  ngx_http_canary_srv_conf_t;
@@ -26,6 +38,14 @@ typedef struct {
     ngx_http_upstream_srv_conf_t    *upstream;
     ngx_uint_t                       slot;       /* of the name in the zone */
 } ngx_http_canary_group_t;
+
+
+/* a text with variables; most are one variable alone, which costs less */
+
+typedef struct {
+    ngx_int_t                        index;      /* NGX_ERROR: it is not */
+    ngx_http_complex_value_t         complex;
+} ngx_http_canary_value_t;
 
 
 /* a worker's own copy of the record, made anew when the table moves on */
@@ -49,8 +69,8 @@ struct ngx_http_canary_srv_conf_s {
     ngx_uint_t                       ngroups;
     ngx_http_canary_group_t          groups[NGX_HTTP_CANARY_GROUPS];
 
-    ngx_http_complex_value_t        *key;
-    ngx_http_complex_value_t        *force;
+    ngx_http_canary_value_t         *key;        /* NULL: the address */
+    ngx_http_canary_value_t         *force;
 
     ngx_http_canary_view_t           view;
 
@@ -80,20 +100,64 @@ typedef struct {
 typedef struct ngx_http_canary_choice_s  ngx_http_canary_choice_t;
 
 struct ngx_http_canary_choice_s {
-    ngx_http_canary_srv_conf_t      *conf;
+    ngx_http_canary_srv_conf_t      *conf;       /* NULL: none yet */
     ngx_http_canary_choice_t        *next;
     uint64_t                         revision;
     ngx_uint_t                       group;
     ngx_uint_t                       cell;
     ngx_http_canary_reason_e         reason;
-    unsigned                         counted:1;
+    ngx_uint_t                       counted;    /* as a selection */
 };
+
+
+/* one run of the core's upstream code: attempts on the chosen group */
+
+typedef struct {
+    ngx_http_canary_choice_t        *choice;
+    ngx_http_request_t              *request;
+    ngx_http_canary_shard_t         *shard;      /* NULL: no room in zone */
+
+    /* the group's */
+
+    void                            *data;
+    ngx_event_get_peer_pt            get;
+    ngx_event_free_peer_pt           free;
+    ngx_event_notify_peer_pt         notify;
+
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+    ngx_event_set_peer_session_pt    set_session;
+    ngx_event_save_peer_session_pt   save_session;
+#endif
+
+    ngx_int_t                      (*process_header)(ngx_http_request_t *r);
+
+    ngx_uint_t                       attempts;
+
+    /* of the first attempt */
+
+    struct timespec                  started;
+    struct timespec                  first_byte; /* tv_sec -1: none came */
+} ngx_http_canary_peer_t;
+
+
+/*
+ * What we remember of a request and all its parts.  Nearly all of them need
+ * one choice and one run, so there is room for these, and the cleanup that
+ * marks it in the pool is part of it: one allocation in place of four.
+ */
+
+typedef struct {
+    ngx_pool_cleanup_t               cleanup;
+    ngx_http_canary_choice_t         first;
+    ngx_http_canary_peer_t           peer;
+    ngx_uint_t                       used;       /* the peer is */
+} ngx_http_canary_ctx_t;
 
 
 /* select */
 
 ngx_http_canary_choice_t *ngx_http_canary_choose(ngx_http_request_t *r,
-    ngx_http_canary_srv_conf_t *conf);
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_ctx_t **ctx);
 void ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf);
 ngx_uint_t ngx_http_canary_lapsed(ngx_http_canary_srv_conf_t *conf);
 ngx_int_t ngx_http_canary_add_variables(ngx_conf_t *cf);
@@ -163,10 +227,14 @@ ngx_int_t ngx_http_canary_api_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_canary_metrics_handler(ngx_http_request_t *r);
 
 
-extern ngx_module_t  ngx_http_canary_module;
-
 extern ngx_str_t  ngx_http_canary_reasons[];
 extern ngx_str_t  ngx_http_canary_failures[];
+
+#if (__GNUC__ >= 4)
+#pragma GCC visibility pop
+#endif
+
+extern ngx_module_t  ngx_http_canary_module;
 
 
 #endif /* _NGX_HTTP_CANARY_H_INCLUDED_ */

@@ -22,7 +22,7 @@ static char *ngx_http_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_canary_add_group(ngx_conf_t *cf,
     ngx_http_canary_srv_conf_t *ccf, ngx_str_t *name);
-static char *ngx_http_canary_value(ngx_conf_t *cf, ngx_command_t *cmd,
+static char *ngx_http_canary_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_canary_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -58,14 +58,14 @@ static ngx_command_t  ngx_http_canary_commands[] = {
 
     { ngx_string("canary_key"),
       NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
-      ngx_http_canary_value,
+      ngx_http_canary_set_value,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_canary_srv_conf_t, key),
       NULL },
 
     { ngx_string("canary_force"),
       NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
-      ngx_http_canary_value,
+      ngx_http_canary_set_value,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_canary_srv_conf_t, force),
       NULL },
@@ -600,32 +600,70 @@ ngx_http_canary_add_group(ngx_conf_t *cf, ngx_http_canary_srv_conf_t *ccf,
 
 
 static char *
-ngx_http_canary_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_http_canary_set_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char  *p = conf;
 
-    ngx_str_t                          *value;
-    ngx_http_complex_value_t          **cv;
+    ngx_str_t                          *value, name;
+    ngx_uint_t                          i;
+    ngx_http_canary_value_t           **cvp, *cv;
     ngx_http_compile_complex_value_t    ccv;
 
-    cv = (ngx_http_complex_value_t **) (p + cmd->offset);
+    cvp = (ngx_http_canary_value_t **) (p + cmd->offset);
 
-    if (*cv) {
+    if (*cvp) {
         return "is duplicate";
     }
 
-    *cv = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (*cv == NULL) {
+    cv = ngx_pcalloc(cf->pool, sizeof(ngx_http_canary_value_t));
+    if (cv == NULL) {
         return NGX_CONF_ERROR;
     }
 
+    *cvp = cv;
+
     value = cf->args->elts;
+
+    name.data = value[1].data + 1;
+    name.len = value[1].len - 1;
+
+    if (value[1].len > 1 && value[1].data[0] == '$') {
+
+        for (i = 0; i < name.len; i++) {
+            if (!((name.data[i] >= 'a' && name.data[i] <= 'z')
+                  || (name.data[i] >= 'A' && name.data[i] <= 'Z')
+                  || name.data[i] == '_'
+                  || (i && name.data[i] >= '0' && name.data[i] <= '9')))
+            {
+                break;
+            }
+        }
+
+        if (i == name.len) {
+
+            if (cmd->offset == offsetof(ngx_http_canary_srv_conf_t, key)
+                && name.len == sizeof("remote_addr") - 1
+                && ngx_strncmp(name.data, "remote_addr", name.len) == 0)
+            {
+                /* the default, which needs no variable */
+
+                *cvp = NULL;
+                return NGX_CONF_OK;
+            }
+
+            cv->index = ngx_http_get_variable_index(cf, &name);
+
+            return cv->index == NGX_ERROR ? NGX_CONF_ERROR : NGX_CONF_OK;
+        }
+    }
+
+    cv->index = NGX_ERROR;
 
     ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
 
     ccv.cf = cf;
     ccv.value = &value[1];
-    ccv.complex_value = *cv;
+    ccv.complex_value = &cv->complex;
 
     if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
         return NGX_CONF_ERROR;

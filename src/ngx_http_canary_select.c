@@ -8,11 +8,6 @@
 #include "ngx_http_canary.h"
 
 
-typedef struct {
-    ngx_http_canary_choice_t        *choices;
-} ngx_http_canary_ctx_t;
-
-
 typedef enum {
     NGX_HTTP_CANARY_VAR_GROUP = 0,
     NGX_HTTP_CANARY_VAR_REASON,
@@ -23,7 +18,9 @@ typedef enum {
 static ngx_http_canary_ctx_t *ngx_http_canary_get_ctx(ngx_http_request_t *r);
 static void ngx_http_canary_cleanup(void *data);
 static ngx_int_t ngx_http_canary_select(ngx_http_request_t *r,
-    ngx_http_canary_choice_t *choice);
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice);
+static ngx_int_t ngx_http_canary_value(ngx_http_request_t *r,
+    ngx_http_canary_value_t *cv, ngx_str_t *value);
 static ngx_uint_t ngx_http_canary_forced(ngx_http_canary_srv_conf_t *conf,
     ngx_str_t *value);
 static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t *key);
@@ -58,35 +55,51 @@ static ngx_http_variable_t  ngx_http_canary_vars[] = {
 
 
 ngx_http_canary_choice_t *
-ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf)
+ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_ctx_t **ctxp)
 {
     ngx_http_canary_ctx_t     *ctx;
-    ngx_http_canary_choice_t  *choice;
+    ngx_http_canary_choice_t  *choice, *first;
 
     ctx = ngx_http_canary_get_ctx(r);
     if (ctx == NULL) {
         return NULL;
     }
 
-    for (choice = ctx->choices; choice; choice = choice->next) {
+    *ctxp = ctx;
+    first = &ctx->first;
+
+    for (choice = first; choice; choice = choice->next) {
         if (choice->conf == conf) {
             return choice;
         }
     }
 
-    choice = ngx_pcalloc(r->pool, sizeof(ngx_http_canary_choice_t));
-    if (choice == NULL) {
+    choice = first;
+
+    if (first->conf) {
+        choice = ngx_palloc(r->pool, sizeof(ngx_http_canary_choice_t));
+        if (choice == NULL) {
+            return NULL;
+        }
+
+        choice->next = NULL;
+    }
+
+    choice->counted = 0;
+
+    if (ngx_http_canary_select(r, conf, choice) != NGX_OK) {
         return NULL;
     }
+
+    /* only a choice that was made is remembered */
 
     choice->conf = conf;
 
-    if (ngx_http_canary_select(r, choice) != NGX_OK) {
-        return NULL;
+    if (choice != first) {
+        choice->next = first->next;
+        first->next = choice;
     }
-
-    choice->next = ctx->choices;
-    ctx->choices = choice;
 
     return choice;
 }
@@ -116,15 +129,22 @@ ngx_http_canary_get_ctx(ngx_http_request_t *r)
         }
     }
 
-    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_canary_ctx_t));
-    if (cln == NULL) {
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_canary_ctx_t));
+    if (ctx == NULL) {
         return NULL;
     }
 
-    cln->handler = ngx_http_canary_cleanup;
+    ctx->first.conf = NULL;
+    ctx->first.next = NULL;
+    ctx->used = 0;
 
-    ctx = cln->data;
-    ctx->choices = NULL;
+    cln = &ctx->cleanup;
+
+    cln->handler = ngx_http_canary_cleanup;
+    cln->data = ctx;
+    cln->next = r->pool->cleanup;
+
+    r->pool->cleanup = cln;
 
 found:
 
@@ -142,14 +162,13 @@ ngx_http_canary_cleanup(void *data)
 
 
 static ngx_int_t
-ngx_http_canary_select(ngx_http_request_t *r, ngx_http_canary_choice_t *choice)
+ngx_http_canary_select(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice)
 {
-    ngx_str_t                    value;
-    ngx_uint_t                   i, bucket;
-    ngx_http_canary_view_t      *view;
-    ngx_http_canary_srv_conf_t  *conf;
+    ngx_str_t                value;
+    ngx_uint_t               i, bucket;
+    ngx_http_canary_view_t  *view;
 
-    conf = choice->conf;
     view = &conf->view;
 
     if (ngx_http_canary_shm_generation(conf->entry) != view->generation) {
@@ -161,7 +180,7 @@ ngx_http_canary_select(ngx_http_request_t *r, ngx_http_canary_choice_t *choice)
 
     if (conf->force) {
 
-        if (ngx_http_complex_value(r, conf->force, &value) != NGX_OK) {
+        if (ngx_http_canary_value(r, conf->force, &value) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -192,7 +211,7 @@ ngx_http_canary_select(ngx_http_request_t *r, ngx_http_canary_choice_t *choice)
 
     if (conf->key) {
 
-        if (ngx_http_complex_value(r, conf->key, &value) != NGX_OK) {
+        if (ngx_http_canary_value(r, conf->key, &value) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -211,6 +230,31 @@ ngx_http_canary_select(ngx_http_request_t *r, ngx_http_canary_choice_t *choice)
             choice->group = i;
             break;
         }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_canary_value(ngx_http_request_t *r, ngx_http_canary_value_t *cv,
+    ngx_str_t *value)
+{
+    ngx_http_variable_value_t  *vv;
+
+    if (cv->index == NGX_ERROR) {
+        return ngx_http_complex_value(r, &cv->complex, value);
+    }
+
+    vv = ngx_http_get_flushed_variable(r, cv->index);
+
+    if (vv == NULL || vv->not_found) {
+        value->len = 0;
+        value->data = NULL;
+
+    } else {
+        value->len = vv->len;
+        value->data = vv->data;
     }
 
     return NGX_OK;
@@ -335,19 +379,33 @@ ngx_http_canary_bucket(uint64_t seed, ngx_str_t *key)
 }
 
 
-/* FNV-1a, with the finalizer of splitmix64 since FNV's high bits are poor */
+/*
+ * Eight bytes at a time, little endian on every machine of a fleet, with the
+ * finalizer of splitmix64.
+ */
 
 static uint64_t
 ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
 {
-    uint64_t  h;
+    uint64_t  h, word;
 
-    h = 0xcbf29ce484222325 ^ seed;
+    h = seed ^ (len * 0x9e3779b97f4a7c15);
 
-    while (len--) {
-        h = (h ^ *data++) * 0x100000001b3;
+    for ( /* void */ ; len >= 8; len -= 8, data += 8) {
+        word = (uint64_t) data[0] | (uint64_t) data[1] << 8
+               | (uint64_t) data[2] << 16 | (uint64_t) data[3] << 24
+               | (uint64_t) data[4] << 32 | (uint64_t) data[5] << 40
+               | (uint64_t) data[6] << 48 | (uint64_t) data[7] << 56;
+
+        h = (h ^ word) * 0xd6e8feb86659fd93;
+        h ^= h >> 32;
     }
 
+    for (word = 0; len; len--) {
+        word = word << 8 | data[len - 1];
+    }
+
+    h ^= word;
     h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9;
     h = (h ^ (h >> 27)) * 0x94d049bb133111eb;
 
@@ -380,6 +438,7 @@ ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 {
     u_char                      *p;
     ngx_str_t                   *s;
+    ngx_http_canary_ctx_t       *ctx;
     ngx_http_canary_choice_t    *choice;
     ngx_http_canary_srv_conf_t  *conf;
 
@@ -390,7 +449,7 @@ ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         return NGX_OK;
     }
 
-    choice = ngx_http_canary_choose(r, conf);
+    choice = ngx_http_canary_choose(r, conf, &ctx);
     if (choice == NULL) {
         return NGX_ERROR;
     }

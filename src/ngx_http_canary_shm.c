@@ -15,12 +15,9 @@ typedef struct {
 
 
 struct ngx_http_canary_entry_s {
+    ngx_http_canary_head_t           head;        /* must be first */
 
-    /* what each request reads, on a line of its own */
-
-    ngx_atomic_t                     generation;  /* of slot[& 1]; 0: none */
-    ngx_atomic_t                     deadline;    /* ngx_current_msec */
-    ngx_atomic_t                     pad[6];
+    /* the record is slot[head.generation & 1] */
 
     ngx_http_canary_record_t         slot[2];
 
@@ -476,26 +473,12 @@ ngx_http_canary_shm_find_slot(ngx_http_canary_entry_t *entry, ngx_str_t *name)
 }
 
 
-ngx_atomic_uint_t
-ngx_http_canary_shm_generation(ngx_http_canary_entry_t *entry)
-{
-    return entry->generation;
-}
-
-
-ngx_uint_t
-ngx_http_canary_shm_lapsed(ngx_http_canary_entry_t *entry)
-{
-    return (ngx_msec_int_t) (ngx_current_msec - entry->deadline) >= 0;
-}
-
-
 ngx_msec_int_t
 ngx_http_canary_shm_lease_left(ngx_http_canary_entry_t *entry)
 {
     ngx_msec_int_t  left;
 
-    left = (ngx_msec_int_t) (entry->deadline - ngx_current_msec);
+    left = (ngx_msec_int_t) (entry->head.deadline - ngx_current_msec);
 
     return ngx_max(left, 0);
 }
@@ -508,7 +491,7 @@ ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
     ngx_atomic_uint_t  generation;
 
     for ( ;; ) {
-        generation = entry->generation;
+        generation = entry->head.generation;
 
         if (generation == 0) {
             return 0;
@@ -523,7 +506,7 @@ ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
 
         /* the slot is overwritten only after one more generation */
 
-        if (entry->generation == generation) {
+        if (entry->head.generation == generation) {
             return generation;
         }
     }
@@ -541,7 +524,7 @@ ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    generation = entry->generation;
+    generation = entry->head.generation;
     old = &entry->slot[generation & 1];
 
     *present = generation ? old->revision : 0;
@@ -567,7 +550,7 @@ ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
          * it lengthens the lease of the one that it replaces
          */
 
-        entry->deadline = ngx_current_msec + record->lease_ms;
+        entry->head.deadline = ngx_current_msec + record->lease_ms;
     }
 
     ngx_memcpy(&entry->slot[(generation + 1) & 1], record,
@@ -575,7 +558,7 @@ ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
 
     ngx_memory_barrier();
 
-    entry->generation = generation + 1;
+    entry->head.generation = generation + 1;
 
     rc = NGX_OK;
 
@@ -596,12 +579,12 @@ ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    record = &entry->slot[entry->generation & 1];
+    record = &entry->slot[entry->head.generation & 1];
 
-    *present = entry->generation ? record->revision : 0;
+    *present = entry->head.generation ? record->revision : 0;
 
     if (*present == revision && *present && record->lease_ms) {
-        entry->deadline = ngx_current_msec + record->lease_ms;
+        entry->head.deadline = ngx_current_msec + record->lease_ms;
         rc = NGX_OK;
 
     } else {
@@ -742,14 +725,14 @@ ngx_http_canary_shm_snapshot(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
     for (i = 0; i < n; i++) {
         entry = sh->entries[i];
 
-        if (entry->generation == 0) {
+        if (entry->head.generation == 0) {
             continue;
         }
 
         s = ngx_array_push(saved);
 
         s->entry = entry;
-        s->record = entry->slot[entry->generation & 1];
+        s->record = entry->slot[entry->head.generation & 1];
     }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);

@@ -91,6 +91,15 @@ typedef struct {
 } ngx_http_canary_record_t;
 
 
+/* what each request reads of an entry, on a line of its own */
+
+typedef struct {
+    ngx_atomic_t                     generation;     /* 0: no record */
+    ngx_atomic_t                     deadline;       /* of the lease */
+    ngx_atomic_t                     pad[6];
+} ngx_http_canary_head_t;
+
+
 typedef struct ngx_http_canary_entry_s  ngx_http_canary_entry_t;
 typedef struct ngx_http_canary_shctx_s  ngx_http_canary_shctx_t;
 
@@ -139,11 +148,8 @@ ngx_uint_t ngx_http_canary_shm_slots(ngx_http_canary_entry_t *entry);
 ngx_uint_t ngx_http_canary_shm_find_slot(ngx_http_canary_entry_t *entry,
     ngx_str_t *name);
 
-/* records; the first two are all that a request needs */
+/* records */
 
-ngx_atomic_uint_t ngx_http_canary_shm_generation(
-    ngx_http_canary_entry_t *entry);
-ngx_uint_t ngx_http_canary_shm_lapsed(ngx_http_canary_entry_t *entry);
 ngx_atomic_uint_t ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
     ngx_http_canary_record_t *record);
 ngx_msec_int_t ngx_http_canary_shm_lease_left(
@@ -186,6 +192,16 @@ ngx_int_t ngx_http_canary_shm_snapshot(ngx_http_canary_zone_t *zone,
 ngx_int_t ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
     ngx_atomic_uint_t generation, u_char *temp, u_char *file);
 
+
+/* all that a request needs: has the record changed, has its lease run out */
+
+#define ngx_http_canary_shm_generation(entry)                                \
+    ((ngx_http_canary_head_t *) (entry))->generation
+
+#define ngx_http_canary_shm_lapsed(entry)                                    \
+    ((ngx_msec_int_t) (ngx_current_msec                                      \
+                       - ((ngx_http_canary_head_t *) (entry))->deadline)     \
+     >= 0)
 
 #define ngx_http_canary_count(counter, n)                                    \
     (void) ngx_atomic_fetch_add(counter, n)

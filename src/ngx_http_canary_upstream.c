@@ -12,31 +12,6 @@
 #define NGX_HTTP_CANARY_MAX_EXP      26
 
 
-typedef struct {
-    ngx_http_canary_choice_t          *choice;
-    ngx_http_request_t                *request;
-    ngx_http_canary_shard_t           *shard;     /* NULL: no room in zone */
-
-    /* the group's */
-
-    void                              *data;
-    ngx_event_get_peer_pt              get;
-    ngx_event_free_peer_pt             free;
-    ngx_event_notify_peer_pt           notify;
-
-#if (NGX_HTTP_SSL || NGX_COMPAT)
-    ngx_event_set_peer_session_pt      set_session;
-    ngx_event_save_peer_session_pt     save_session;
-#endif
-
-    ngx_int_t                        (*process_header)(ngx_http_request_t *r);
-
-    ngx_uint_t                         attempts;
-    uint64_t                           started;     /* microseconds */
-    uint64_t                           first_byte;
-} ngx_http_canary_peer_t;
-
-
 typedef enum {
     NGX_HTTP_CANARY_ANSWERED = NGX_HTTP_CANARY_FAILURES,
     NGX_HTTP_CANARY_ABORTED
@@ -65,7 +40,6 @@ static ngx_uint_t ngx_http_canary_outcome(ngx_http_canary_peer_t *cp,
 static ngx_uint_t ngx_http_canary_truncated(ngx_http_request_t *r,
     ngx_peer_connection_t *pc);
 static ngx_uint_t ngx_http_canary_bucket_of(uint64_t us);
-static uint64_t ngx_http_canary_now(void);
 
 
 ngx_str_t  ngx_http_canary_failures[] = {
@@ -135,6 +109,7 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
     ngx_http_upstream_t           *u;
+    ngx_http_canary_ctx_t         *ctx;
     ngx_http_canary_peer_t        *cp;
     ngx_http_canary_choice_t      *choice;
     ngx_http_canary_srv_conf_t    *conf;
@@ -142,7 +117,7 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
 
     conf = ngx_http_conf_upstream_srv_conf(us, ngx_http_canary_module);
 
-    choice = ngx_http_canary_choose(r, conf);
+    choice = ngx_http_canary_choose(r, conf, &ctx);
     if (choice == NULL) {
         return NGX_ERROR;
     }
@@ -154,11 +129,21 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
                    &us->host, &group->host,
                    &ngx_http_canary_reasons[choice->reason]);
 
-    cp = ngx_pcalloc(r->pool, sizeof(ngx_http_canary_peer_t));
-    if (cp == NULL) {
-        return NGX_ERROR;
+    /* not zeroed: handlers of the group are set where ours are */
+
+    if (!ctx->used) {
+        ctx->used = 1;
+        cp = &ctx->peer;
+
+    } else {
+        cp = ngx_palloc(r->pool, sizeof(ngx_http_canary_peer_t));
+        if (cp == NULL) {
+            return NGX_ERROR;
+        }
     }
 
+    cp->attempts = 0;
+    cp->first_byte.tv_sec = -1;
     cp->choice = choice;
     cp->request = r;
     cp->shard = ngx_http_canary_shard(conf, choice->group, choice->cell);
@@ -198,13 +183,11 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
 
 #if (NGX_HTTP_SSL || NGX_COMPAT)
 
-    if (u->peer.set_session) {
+    if (u->ssl) {
         cp->set_session = u->peer.set_session;
-        u->peer.set_session = ngx_http_canary_set_session;
-    }
-
-    if (u->peer.save_session) {
         cp->save_session = u->peer.save_session;
+
+        u->peer.set_session = ngx_http_canary_set_session;
         u->peer.save_session = ngx_http_canary_save_session;
     }
 
@@ -299,7 +282,7 @@ ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
 
         /* only a first attempt is timed: later ones are not judged */
 
-        cp->started = ngx_http_canary_now();
+        (void) clock_gettime(CLOCK_MONOTONIC, &cp->started);
 
         cp->process_header = r->upstream->process_header;
         r->upstream->process_header = ngx_http_canary_process_header;
@@ -374,7 +357,7 @@ ngx_http_canary_process_header(ngx_http_request_t *r)
     u = r->upstream;
     cp = u->peer.data;
 
-    cp->first_byte = ngx_http_canary_now();
+    (void) clock_gettime(CLOCK_MONOTONIC, &cp->first_byte);
 
     u->process_header = cp->process_header;
 
@@ -422,9 +405,12 @@ ngx_http_canary_account(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
 
             ngx_http_canary_count(&shard->failures[outcome], 1);
 
-        } else if (judged && cp->first_byte && !u->upgrade) {
+        } else if (judged && cp->first_byte.tv_sec != -1 && !u->upgrade) {
 
-            us = cp->first_byte - cp->started;
+            us = ((int64_t) (cp->first_byte.tv_sec - cp->started.tv_sec)
+                  * 1000000000
+                  + (cp->first_byte.tv_nsec - cp->started.tv_nsec))
+                 / 1000;
 
             ngx_http_canary_count(&shard->latency_sum, us);
             ngx_http_canary_count(
@@ -548,20 +534,17 @@ ngx_http_canary_bucket_of(uint64_t us)
         return NGX_HTTP_CANARY_BUCKETS - 1;
     }
 
+#if (__GNUC__)
+
+    shift = 63 - NGX_HTTP_CANARY_SUB_BITS - __builtin_clzll(us);
+
+#else
+
     for (shift = 0; us >> (shift + NGX_HTTP_CANARY_SUB_BITS + 1); shift++) {
         /* void */
     }
 
+#endif
+
     return (shift << NGX_HTTP_CANARY_SUB_BITS) + (ngx_uint_t) (us >> shift);
-}
-
-
-static uint64_t
-ngx_http_canary_now(void)
-{
-    struct timespec  ts;
-
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
