@@ -18,6 +18,8 @@ value_number(double number)
         return cJSON_CreateNull();
     }
 
+    number += 0.0;                 /* -0 is 0: not all cJSONs print it */
+
     snprintf(text, sizeof(text), "%.15g", number);
 
     if (strtod(text, NULL) == number) {
@@ -51,7 +53,7 @@ value_read_number(const cJSON *json, double *number)
         return false;
     }
 
-    *number = json->valuedouble;
+    *number = json->valuedouble + 0.0;
 
     return true;
 }

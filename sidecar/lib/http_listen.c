@@ -161,7 +161,7 @@ http_listen_tcp(const char *address, http_listen_t *sock, char *error,
     char                      host[64];
     socklen_t                 len;
     const char               *port;
-    struct addrinfo           hints, *list, *ai;
+    struct addrinfo           hints, *list;
     struct sockaddr_storage   bound;
 
     if (http_listen_split(address, host, sizeof(host), &port)) {
@@ -172,41 +172,33 @@ http_listen_tcp(const char *address, http_listen_t *sock, char *error,
 
     memset(&hints, 0, sizeof(hints));
     hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST;
 
-    /* No other name is looked up: that could take long. */
-    if (strcmp(host, "localhost") != 0) {
-        hints.ai_flags |= AI_NUMERICHOST;
-    }
-
-    rc = getaddrinfo(host, port, &hints, &list);
+    /* No name is looked up: that could take long, or not know this one. */
+    rc = getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
+                     port, &hints, &list);
     if (rc != 0) {
         snprintf(error, size, "%.120s: %s", address, gai_strerror(rc));
         return -1;
-    }
-
-    /* 127.0.0.1 where "localhost" is both. */
-    for (ai = list; ai->ai_next != NULL && ai->ai_family != AF_INET; ) {
-        ai = ai->ai_next;
     }
 
     fd = -1;
     on = 1;
     len = sizeof(bound);
 
-    if (!http_listen_loopback(ai->ai_addr)) {
+    if (!http_listen_loopback(list->ai_addr)) {
         snprintf(error, size, "%.120s: only loopback addresses and unix "
                  "sockets: the API has no authentication of its own",
                  address);
         goto failed;
     }
 
-    fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+    fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
                 0);
 
     if (fd == -1
         || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1
-        || bind(fd, ai->ai_addr, ai->ai_addrlen) == -1
+        || bind(fd, list->ai_addr, list->ai_addrlen) == -1
         || listen(fd, HTTP_BACKLOG) == -1
         || getsockname(fd, (struct sockaddr *) &bound, &len) == -1)
     {
