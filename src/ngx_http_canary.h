@@ -172,7 +172,7 @@ ngx_int_t ngx_http_canary_init_peer(ngx_http_request_t *r,
 /* record */
 
 typedef struct {
-    char                            *field;      /* NULL: the whole */
+    u_char                           field[64];  /* "": the whole */
     u_char                           detail[200];
 } ngx_http_canary_error_t;
 
