@@ -356,7 +356,7 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
     if (ngx_http_canary_parse_record(json, conf->entry, &record, &error)
         != NGX_OK)
     {
-        return ngx_http_canary_api_problem(r, 422, error.field,
+        return ngx_http_canary_api_problem(r, 422, (char *) error.field,
                                            (char *) error.detail);
     }
 
@@ -547,7 +547,7 @@ ngx_http_canary_print_problem(ngx_http_canary_out_t *out, ngx_uint_t status,
     s.len = ngx_strlen(detail);
     ngx_http_canary_print_string(out, &s);
 
-    if (field) {
+    if (field && field[0]) {
         s.data = (u_char *) field;
         s.len = ngx_strlen(field);
         ngx_http_canary_print(out, ", \"field\": ");

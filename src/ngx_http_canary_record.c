@@ -363,14 +363,17 @@ ngx_http_canary_json_slot(ngx_http_canary_entry_t *entry, char *name)
 }
 
 
+/* what is quoted comes from outside, and is cut: only ASCII may stay */
+
 static ngx_int_t
 ngx_http_canary_refuse(ngx_http_canary_error_t *error, char *field,
     const char *fmt, ...)
 {
-    u_char   *last;
+    u_char   *p, *last;
     va_list   args;
 
-    error->field = field;
+    ngx_cpystrn(error->field, (u_char *) (field ? field : ""),
+                sizeof(error->field));
 
     va_start(args, fmt);
     last = ngx_vslprintf(error->detail,
@@ -379,6 +382,18 @@ ngx_http_canary_refuse(ngx_http_canary_error_t *error, char *field,
     va_end(args);
 
     *last = '\0';
+
+    for (p = error->field; *p; p++) {
+        if (*p >= 0x7f) {
+            *p = '?';
+        }
+    }
+
+    for (p = error->detail; *p; p++) {
+        if (*p >= 0x7f) {
+            *p = '?';
+        }
+    }
 
     return NGX_ERROR;
 }

@@ -33,6 +33,7 @@ static ngx_int_t ngx_http_canary_state_sync(u_char *dir);
 static u_char *ngx_http_canary_state_dir(ngx_http_canary_zone_t *zone,
     ngx_pool_t *pool);
 static void ngx_http_canary_state_handler(ngx_event_t *ev);
+static void ngx_http_canary_state_cleanup(void *data);
 
 
 /*
@@ -235,7 +236,7 @@ ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
             ngx_log_error(NGX_LOG_ERR, log, 0,
                           "record of canary upstream \"%V\" in state file "
                           "\"%V\" is ignored: \"%s\" %s", name, &zone->state,
-                          error.field ? error.field : "record", error.detail);
+                          error.field, error.detail);
             continue;
         }
 
@@ -532,8 +533,9 @@ ngx_int_t
 ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
     ngx_http_canary_zone_t *zone)
 {
-    u_char       *dir;
-    ngx_event_t  *ev;
+    u_char              *dir;
+    ngx_event_t         *ev;
+    ngx_pool_cleanup_t  *cln;
 
     if (zone->state.len == 0) {
         return NGX_OK;
@@ -550,7 +552,17 @@ ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
                       "the worker, records will not survive a restart", dir);
     }
 
+    /* without master process an old cycle ends before its process does */
+
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
     ev = &zone->event;
+
+    cln->handler = ngx_http_canary_state_cleanup;
+    cln->data = ev;
 
     ev->handler = ngx_http_canary_state_handler;
     ev->data = zone;
@@ -575,4 +587,15 @@ ngx_http_canary_state_handler(ngx_event_t *ev)
     (void) ngx_http_canary_state_save(zone, ev->log);
 
     ngx_add_timer(ev, NGX_HTTP_CANARY_STATE_RETRY);
+}
+
+
+static void
+ngx_http_canary_state_cleanup(void *data)
+{
+    ngx_event_t  *ev = data;
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
 }

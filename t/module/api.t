@@ -78,6 +78,8 @@ for (
     ['an empty body', '', 400, undef, qr/not JSON/],
     ['a NUL', encode(\%good) . "\0", 400, undef, qr/not JSON/],
     ['deep nesting', '[' x 5000, 400, undef, qr/not JSON/],
+    ['a field of odd bytes', "{\"\xc3\xa9\xff" . 'x' x 100 . '": 1}', 422,
+        '???' . 'x' x 60],
     ['an array', '[]', 422, undef, qr/must be a JSON object/],
     ['a number', '1', 422, undef, qr/must be a JSON object/],
     ['an unknown field', { %good, weight => 1 }, 422, 'weight',

@@ -261,7 +261,7 @@ $selected += $u->{groups}{$_}{strata}[0]{selections}{weight}
 
 is $selected, 202, 'one selection for each request that was passed on';
 
-# the same without master process, where a reload is in the same process
+# the same without master process
 
 $nginx->restart(single => 1);
 is $nginx->get('/kept')->{status}, 200, 'one process';
