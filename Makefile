@@ -104,7 +104,8 @@ MODULE_SRCS := config $(wildcard src/*.c src/*.h)
 
 $(BUILD)/ngx_http_canary_module.so: $(BUILD)/objs/Makefile $(MODULE_SRCS)
 	$(MAKE) -f $(CURDIR)/$(BUILD)/objs/Makefile -C $(NGINX_SRC) modules
-	cp $(BUILD)/objs/ngx_http_canary_module.so $@
+	cp $(BUILD)/objs/ngx_http_canary_module.so $@.new
+	mv $@.new $@                 # a running nginx may have the old one mapped
 
 $(BUILD)/objs/Makefile: config
 	@test -n "$(NGINX_SRC)" || \
