@@ -1,0 +1,401 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api_internal.h"
+#include "core/text.h"
+#include "fleet.h"
+
+#define API_MAX_DEPTH  16
+
+
+static void api_confirmed(void *arg, const char *upstream, uint64_t revision,
+    const char *node);
+static void api_applied(void *arg, const char *upstream, uint64_t revision);
+
+
+static const http_route_t  api_table[] = {
+    { "POST", "/v1/rollouts", api_create },
+    { "GET", "/v1/rollouts", api_list },
+    { "GET", "/v1/rollouts/{}", api_get },
+    { "POST", "/v1/rollouts/{}/abort", api_abort },
+    { "POST", "/v1/rollouts/{}/pause", api_pause },
+    { "POST", "/v1/rollouts/{}/resume", api_resume },
+    { "POST", "/v1/rollouts/{}/promote", api_promote },
+    { "GET", "/v1/upstreams", api_upstreams },
+    { "GET", "/health", api_health },
+    { "GET", "/ready", api_ready },
+    { "GET", "/live", api_live },
+    { "GET", "/metrics", api_metrics },
+    { NULL, NULL, NULL }
+};
+
+
+const http_route_t *
+api_routes(void)
+{
+    return api_table;
+}
+
+
+api_t *
+api_new(struct event_base *base, log_t *log, store_t *store, agent_t *agent,
+    controller_t *controller, const config_t *config)
+{
+    api_t             *api;
+    store_listener_t   listener = { .confirm = api_confirmed };
+
+    api = calloc(1, sizeof(api_t));
+    if (api == NULL) {
+        return NULL;
+    }
+
+    api->base = base;
+    api->log = log;
+    api->store = store;
+    api->agent = agent;
+    api->controller = controller;
+    api->config = config;
+
+    listener.arg = api;
+
+    if (store_listen(store, &listener) != 0) {
+        free(api);
+        return NULL;
+    }
+
+    agent_watch(agent, api_applied, api);
+
+    return api;
+}
+
+
+static void
+api_job_free(api_job_t *job)
+{
+    api_t  *api = job->api;
+
+    if (job->prev != NULL) {
+        job->prev->next = job->next;
+
+    } else {
+        api->jobs = job->next;
+    }
+
+    if (job->next != NULL) {
+        job->next->prev = job->prev;
+    }
+
+    api->job_count--;
+
+    if (job->clean != NULL) {
+        job->clean(job);
+    }
+
+    free(job);
+}
+
+
+void
+api_free(api_t *api)
+{
+    if (api == NULL) {
+        return;
+    }
+
+    while (api->jobs != NULL) {
+        /* The server is gone: this only frees the handle. */
+        http_pending_json(api->jobs->pending, 503, NULL);
+        api_job_free(api->jobs);
+    }
+
+    free(api);
+}
+
+
+unsigned
+api_pending(const api_t *api)
+{
+    return api->job_count;
+}
+
+
+/* --- jobs --- */
+
+void *
+api_job_new(api_t *api, http_exchange_t *exchange, size_t size)
+{
+    api_job_t       *job;
+    http_pending_t  *pending;
+
+    pending = http_defer(exchange);
+    if (pending == NULL) {
+        return NULL;
+    }
+
+    job = calloc(1, size);
+    if (job == NULL) {
+        http_pending_problem(pending, 503, NULL, "out of memory", NULL);
+        return NULL;
+    }
+
+    job->api = api;
+    job->pending = pending;
+    job->request = exchange->request;
+    job->next = api->jobs;
+
+    if (job->next != NULL) {
+        job->next->prev = job;
+    }
+
+    api->jobs = job;
+    api->job_count++;
+
+    return job;
+}
+
+
+void
+api_job_json(api_job_t *job, int status, cJSON *json)
+{
+    http_pending_json(job->pending, status, json);
+    api_job_free(job);
+}
+
+
+void
+api_job_problem(api_job_t *job, int status, const char *field,
+    const char *detail, cJSON *extra)
+{
+    http_pending_problem(job->pending, status, field, detail, extra);
+    api_job_free(job);
+}
+
+
+void
+api_job_store(api_job_t *job, store_status_t status)
+{
+    if (status == STORE_AWAY) {
+        api_job_problem(job, 503, NULL, "Redis cannot be reached; nginx goes "
+                        "on with its last record, and back to stable when "
+                        "the record's lease runs out", NULL);
+        return;
+    }
+
+    api_job_problem(job, 500, NULL, "Redis refused the command: see the log",
+                    NULL);
+}
+
+
+static void
+api_confirmed(void *arg, const char *upstream, uint64_t revision,
+    const char *node)
+{
+    api_t      *api = arg;
+    api_job_t  *job, *next;
+
+    for (job = api->jobs; job != NULL; job = next) {
+        next = job->next;
+
+        if (job->confirm != NULL) {
+            job->confirm(job, upstream, revision, node);
+        }
+    }
+}
+
+
+static void
+api_applied(void *arg, const char *upstream, uint64_t revision)
+{
+    api_t  *api = arg;
+
+    api_confirmed(api, upstream, revision, api->config->node);
+}
+
+
+/* --- requests --- */
+
+/* Brackets outside of strings, so that cJSON need not go as deep as its own
+ * limit is. */
+static bool
+api_depth_bounded(const char *text, size_t len)
+{
+    bool      string;
+    size_t    i;
+    unsigned  depth;
+
+    string = false;
+    depth = 0;
+
+    for (i = 0; i < len; i++) {
+        if (string) {
+            if (text[i] == '\\') {
+                i++;
+
+            } else if (text[i] == '"') {
+                string = false;
+            }
+
+        } else if (text[i] == '"') {
+            string = true;
+
+        } else if (text[i] == '{' || text[i] == '[') {
+            if (++depth > API_MAX_DEPTH) {
+                return false;
+            }
+
+        } else if ((text[i] == '}' || text[i] == ']') && depth > 0) {
+            depth--;
+        }
+    }
+
+    return true;
+}
+
+
+cJSON *
+api_body(http_exchange_t *exchange)
+{
+    cJSON       *body;
+    const char  *end;
+
+    if (exchange->body_len == 0) {
+        return cJSON_CreateObject();
+    }
+
+    if (memchr(exchange->body, '\0', exchange->body_len) != NULL
+        || !api_depth_bounded(exchange->body, exchange->body_len))
+    {
+        http_answer_problem(exchange->request, 400, NULL,
+                            "the body is nested too deep or not JSON", NULL);
+        return NULL;
+    }
+
+    /* With the NUL: nothing may follow the value. */
+    body = cJSON_ParseWithOpts(exchange->body, &end, 1);
+
+    if (body == NULL) {
+        http_answer_problem(exchange->request, 400, NULL,
+                            "the body is not JSON", NULL);
+        return NULL;
+    }
+
+    if (!cJSON_IsObject(body)) {
+        cJSON_Delete(body);
+        http_answer_problem(exchange->request, 400, NULL,
+                            "the body must be a JSON object", NULL);
+        return NULL;
+    }
+
+    return body;
+}
+
+
+bool
+api_check_fields(http_exchange_t *exchange, const cJSON *body,
+    const char *const *known)
+{
+    char          name[64];
+    unsigned      i;
+    const cJSON  *item;
+
+    cJSON_ArrayForEach(item, body) {
+        for (i = 0; known[i] != NULL; i++) {
+            if (strcmp(known[i], item->string) == 0) {
+                break;
+            }
+        }
+
+        text_copy(name, sizeof(name), item->string);
+
+        if (known[i] == NULL) {
+            http_answer_problem(exchange->request, 422, name,
+                                "unknown field", NULL);
+            return false;
+        }
+
+        if (cJSON_GetObjectItemCaseSensitive(body, item->string) != item) {
+            http_answer_problem(exchange->request, 422, name,
+                                "the field is given twice", NULL);
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+bool
+api_id(http_exchange_t *exchange, char upstream[SPEC_NAME_LEN])
+{
+    if (release_upstream(exchange->params[0], upstream) == 0) {
+        return true;
+    }
+
+    http_answer_problem(exchange->request, 404, NULL, "no such rollout",
+                        NULL);
+    return false;
+}
+
+
+/* --- answers --- */
+
+int64_t
+api_live_ms(const api_t *api)
+{
+    return record_live_ms(api->config->tick_ms);
+}
+
+
+void
+api_complete(const api_t *api, const store_rollout_t *all, record_t *record)
+{
+    bool           live;
+    size_t         i;
+    unsigned       k;
+    record_node_t  node;
+
+    for (i = 0; i < all->node_count; i++) {
+        if (!fleet_node(&all->nodes[i], store_now(api->store),
+                        api_live_ms(api), &node, &live)
+            || !live)
+        {
+            continue;
+        }
+
+        for (k = 0; k < node.record.group_count; k++) {
+            if (record_group(record, node.record.groups[k].name) == NULL) {
+                record_add_group(record, node.record.groups[k].name, 0);
+            }
+        }
+    }
+}
+
+
+cJSON *
+api_rollout(const api_t *api, const store_rollout_t *all)
+{
+    bool         evident;
+    fleet_t      fleet;
+    record_t     present;
+    release_t    release;
+    evidence_t   evidence;
+
+    if (release_parse(all->doc, &release) != 0) {
+        return NULL;
+    }
+
+    evident = evidence_parse(all->evidence, &release, &evidence) == 0;
+
+    if (!fleet_record(all, store_now(api->store), api_live_ms(api), &present))
+    {
+        memset(&present, 0, sizeof(record_t));
+        present.revision = all->route.revision;
+    }
+
+    fleet_count(all, store_now(api->store), api_live_ms(api),
+                all->route.revision, &fleet);
+
+    return release_json(&release, evident ? &evidence : NULL, &present,
+                        fleet.live, fleet.confirmed);
+}

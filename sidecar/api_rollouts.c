@@ -1,0 +1,360 @@
+/* A rollout is created or shown. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/http.h>
+
+#include "api_internal.h"
+#include "core/text.h"
+#include "fleet.h"
+
+
+/* --- POST /v1/rollouts --- */
+
+typedef struct {
+    api_job_t       job;
+    rollout_spec_t  spec;
+    release_t       release;
+    char           *evidence;
+    record_t        present;
+    fleet_t         fleet;
+    unsigned        tries;
+} create_job_t;
+
+
+static void api_create_read(create_job_t *create);
+static void api_create_got(void *arg, store_status_t status,
+    const store_rollout_t *all);
+static void api_create_done(void *arg, store_status_t status,
+    const store_result_t *result);
+static void api_create_unknown(void *arg, store_status_t status,
+    size_t count, const store_route_t *routes);
+
+
+static void
+api_create_clean(api_job_t *job)
+{
+    free(((create_job_t *) job)->evidence);
+}
+
+
+void
+api_create(void *arg, http_exchange_t *exchange)
+{
+    int              rc;
+    char             detail[API_DETAIL_LEN], text[2][32];
+    api_t           *api = arg;
+    cJSON           *body;
+    spec_error_t     error;
+    create_job_t    *create;
+    rollout_spec_t   spec;
+
+    body = api_body(exchange);
+    if (body == NULL) {
+        return;
+    }
+
+    rc = spec_parse(body, &spec, &error);
+    cJSON_Delete(body);
+
+    if (rc != 0) {
+        http_answer_problem(exchange->request, 422, error.field, error.detail,
+                            NULL);
+        return;
+    }
+
+    /* It is renewed once a tick; one that is late must not end it. */
+    if (spec.lease_ms < 2 * (int64_t) api->config->tick_ms) {
+        text_format(detail, sizeof(detail), "must be at least %s: it is "
+                    "renewed every %s",
+                    spec_print_duration(2 * (int64_t) api->config->tick_ms,
+                                        text[0], sizeof(text[0])),
+                    spec_print_duration(api->config->tick_ms, text[1],
+                                        sizeof(text[1])));
+        http_answer_problem(exchange->request, 422, "lease", detail, NULL);
+        return;
+    }
+
+    create = api_job_new(api, exchange, sizeof(create_job_t));
+    if (create == NULL) {
+        return;
+    }
+
+    create->job.clean = api_create_clean;
+    create->spec = spec;
+    api_create_read(create);
+}
+
+
+static void
+api_create_read(create_job_t *create)
+{
+    store_rollout(create->job.api->store, create->spec.upstream, NULL, NULL,
+                  api_create_got, create);
+}
+
+
+static void
+api_problem_busy(api_job_t *job, const char *rollout)
+{
+    cJSON  *extra;
+
+    extra = cJSON_CreateObject();
+    cJSON_AddStringToObject(extra, "rollout", rollout != NULL ? rollout : "");
+
+    api_job_problem(job, 409, "upstream", "another rollout of this upstream "
+                    "is active", extra);
+}
+
+
+/* Is the canary a group of every live node?  If not it is answered. */
+static bool
+api_create_check(create_job_t *create, const store_rollout_t *all)
+{
+    bool            live;
+    char            detail[API_DETAIL_LEN];
+    size_t          i, len;
+    unsigned        k;
+    record_node_t   node;
+    rollout_spec_t  *spec = &create->spec;
+
+    for (i = 0; i < all->node_count; i++) {
+        if (!fleet_node(&all->nodes[i], store_now(create->job.api->store),
+                        api_live_ms(create->job.api), &node, &live)
+            || !live || record_group(&node.record, spec->canary) != NULL)
+        {
+            continue;
+        }
+
+        len = (size_t) snprintf(detail, sizeof(detail), "is no group of %s "
+                                "on %s; its groups are", spec->upstream,
+                                all->nodes[i].node);
+
+        for (k = 0; k < node.record.group_count && len < sizeof(detail); k++)
+        {
+            len += (size_t) snprintf(detail + len, sizeof(detail) - len,
+                                     "%s %s", k > 0 ? "," : "",
+                                     node.record.groups[k].name);
+        }
+
+        api_job_problem(&create->job, 422, "canary", detail, NULL);
+        return false;
+    }
+
+    if (strcmp(create->present.stable, spec->canary) == 0) {
+        snprintf(detail, sizeof(detail), "%s is stable already",
+                 spec->canary);
+        api_job_problem(&create->job, 422, "canary", detail, NULL);
+        return false;
+    }
+
+    return true;
+}
+
+
+static void
+api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
+{
+    char            *doc;
+    int64_t          now;
+    api_t           *api;
+    release_t       *release;
+    evidence_t       evidence;
+    create_job_t    *create = arg;
+    store_create_t   call;
+
+    api = create->job.api;
+    now = store_now(api->store);
+
+    if (status != STORE_OK) {
+        api_job_store(&create->job, status);
+        return;
+    }
+
+    fleet_count(all, now, api_live_ms(api), all->route.revision,
+                &create->fleet);
+
+    if (create->fleet.live == 0
+        || !fleet_record(all, now, api_live_ms(api), &create->present))
+    {
+        store_routes(api->store, api_create_unknown, create);
+        return;
+    }
+
+    if (all->route.active) {
+        api_problem_busy(&create->job, all->route.rollout);
+        return;
+    }
+
+    if (!api_create_check(create, all)) {
+        return;
+    }
+
+    if (create->fleet.highest > all->route.revision) {
+        api_job_problem(&create->job, 503, NULL, "Redis knows less than a "
+                        "node serves, which is being written back: try again "
+                        "in a few seconds", NULL);
+        return;
+    }
+
+    release = &create->release;
+    memset(release, 0, sizeof(release_t));
+    release_new_id(release->id, create->spec.upstream);
+    text_copy(release->stable, sizeof(release->stable),
+              create->present.stable);
+    release->spec = create->spec;
+    release->revision = all->route.revision;
+    release->created_ms = now;
+    release->updated_ms = now;
+    rollout_init(&release->state, "api", now);
+
+    evidence_init(&evidence, release);
+    free(create->evidence);
+    create->evidence = evidence_text(&evidence);
+    doc = release_text(release);
+
+    call.upstream = create->spec.upstream;
+    call.rollout = release->id;
+    call.revision = all->route.revision;
+    call.doc = doc;
+    call.evidence = create->evidence;
+    call.actor = release->state.actor;
+
+    api_complete(api, all, &create->present);
+    store_create(api->store, &call, api_create_done, create);
+
+    free(doc);
+}
+
+
+static void
+api_create_done(void *arg, store_status_t status,
+    const store_result_t *result)
+{
+    char           location[RELEASE_ID_LEN + 32];
+    cJSON         *json;
+    api_t         *api;
+    create_job_t  *create = arg;
+
+    api = create->job.api;
+
+    if (status != STORE_OK) {
+        api_job_store(&create->job, status);
+        return;
+    }
+
+    if (result->outcome == STORE_CONFLICT_ACTIVE) {
+        api_problem_busy(&create->job, result->rollout);
+        return;
+    }
+
+    if (result->outcome != STORE_DONE) {
+        if (++create->tries < API_TRIES) {
+            api_create_read(create);
+            return;
+        }
+
+        api_job_problem(&create->job, 409, NULL,
+                        "the upstream's record keeps changing", NULL);
+        return;
+    }
+
+    log_info(api->log, "rollout created",
+             LOG_S("upstream", create->spec.upstream),
+             LOG_S("rollout", create->release.id),
+             LOG_S("canary", create->spec.canary),
+             LOG_S("version", create->spec.version));
+
+    controller_nudge(api->controller, create->spec.upstream);
+
+    json = release_json(&create->release, NULL, &create->present,
+                        create->fleet.live, create->fleet.confirmed);
+
+    snprintf(location, sizeof(location), "/v1/rollouts/%s",
+             create->release.id);
+    evhttp_add_header(evhttp_request_get_output_headers(create->job.request),
+                      "Location", location);
+
+    api_job_json(&create->job, 201, json);
+}
+
+
+static void
+api_create_unknown(void *arg, store_status_t status, size_t count,
+    const store_route_t *routes)
+{
+    char           detail[API_DETAIL_LEN];
+    size_t         i, len;
+    create_job_t  *create = arg;
+
+    if (status != STORE_OK) {
+        api_job_store(&create->job, status);
+        return;
+    }
+
+    len = (size_t) snprintf(detail, sizeof(detail), "no live node has a "
+                            "canary upstream %s; known are",
+                            create->spec.upstream);
+
+    for (i = 0; i < count && len < sizeof(detail); i++) {
+        len += (size_t) snprintf(detail + len, sizeof(detail) - len, "%s %s",
+                                 i > 0 ? "," : "", routes[i].upstream);
+    }
+
+    if (count == 0 && len < sizeof(detail)) {
+        snprintf(detail + len, sizeof(detail) - len, " none");
+    }
+
+    api_job_problem(&create->job, 422, "upstream", detail, NULL);
+}
+
+
+/* --- GET /v1/rollouts/{id} --- */
+
+static void
+api_get_got(void *arg, store_status_t status, const store_rollout_t *all)
+{
+    cJSON      *json;
+    api_job_t  *job = arg;
+
+    if (status != STORE_OK) {
+        api_job_store(job, status);
+        return;
+    }
+
+    if (all->doc == NULL) {
+        api_job_problem(job, 404, NULL, "no such rollout", NULL);
+        return;
+    }
+
+    json = api_rollout(job->api, all);
+
+    if (json == NULL) {
+        api_job_problem(job, 500, NULL, "the rollout's document is damaged",
+                        NULL);
+        return;
+    }
+
+    api_job_json(job, 200, json);
+}
+
+
+void
+api_get(void *arg, http_exchange_t *exchange)
+{
+    char        upstream[SPEC_NAME_LEN];
+    api_t      *api = arg;
+    api_job_t  *job;
+
+    if (!api_id(exchange, upstream)) {
+        return;
+    }
+
+    job = api_job_new(api, exchange, sizeof(api_job_t));
+    if (job != NULL) {
+        store_rollout(api->store, upstream, exchange->params[0], NULL,
+                      api_get_got, job);
+    }
+}

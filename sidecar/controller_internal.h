@@ -1,0 +1,55 @@
+/* What the controller and its drives share. */
+
+#ifndef CONTROLLER_INTERNAL_H
+#define CONTROLLER_INTERNAL_H
+
+#include "controller.h"
+#include "release.h"
+
+#define CONTROLLER_MAX_DRIVES  256
+
+/* One upstream with an active rollout. */
+typedef struct {
+    controller_t     *controller;
+    char              upstream[SPEC_NAME_LEN];
+    char              rollout[RELEASE_ID_LEN];
+    bool              active;      /* as of the last look at the routes */
+    bool              busy;        /* an answer of the store is awaited */
+    bool              held;
+    char              leader[STORE_LEADER_LEN];   /* what is held; "" */
+    char              position[STORE_POSITION_LEN];  /* asked for */
+    char              judged_to[STORE_POSITION_LEN]; /* if it is committed */
+    unsigned          tries;       /* of this tick's commit */
+    unsigned          failures;    /* in a row */
+    int64_t           broken_ms;   /* until then it is not led */
+    bool              nudged;
+
+    bool              judged;
+    rollout_state_t   state;
+    double            log_evidence;
+    uint64_t          writing;     /* the commit under way: its new */
+    char             *record;      /* revision (0: none) and record, */
+    rollout_events_t  events;      /* and what happened */
+} drive_t;
+
+struct controller_s {
+    struct event_base   *base;
+    log_t               *log;
+    store_t             *store;
+    agent_t             *agent;
+    const config_t      *config;
+    struct event        *timer;
+    struct event        *nudge;
+    bool                 looking;
+    bool                 nudging;  /* the look is for nudged ones only */
+    bool                 stopped;
+
+    unsigned             count;
+    drive_t             *drives[CONTROLLER_MAX_DRIVES];
+    controller_stats_t   stats;
+};
+
+/* drive.c: the tick of one upstream, unless it is busy with the last. */
+void drive_begin(drive_t *drive);
+
+#endif

@@ -1,0 +1,77 @@
+#include <string.h>
+
+#include "fleet.h"
+
+
+bool
+fleet_node(const store_node_t *from, int64_t now_ms, int64_t live_ms,
+    record_node_t *node, bool *live)
+{
+    if (record_node_parse(from->info, node) != 0) {
+        return false;
+    }
+
+    if (live != NULL) {
+        *live = node->at_ms >= now_ms - live_ms;
+    }
+
+    return true;
+}
+
+
+void
+fleet_count(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
+    uint64_t revision, fleet_t *fleet)
+{
+    bool           live;
+    size_t         i;
+    record_node_t  node;
+
+    memset(fleet, 0, sizeof(fleet_t));
+
+    for (i = 0; i < all->node_count; i++) {
+        if (!fleet_node(&all->nodes[i], now_ms, live_ms, &node, &live)
+            || !live)
+        {
+            continue;
+        }
+
+        fleet->live++;
+
+        if (node.record.revision >= revision) {
+            fleet->confirmed++;
+        }
+
+        if (node.record.revision > fleet->highest) {
+            fleet->highest = node.record.revision;
+        }
+    }
+}
+
+
+bool
+fleet_record(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
+    record_t *record)
+{
+    bool           live;
+    size_t         i;
+    record_node_t  node;
+
+    if (all->route.revision > 0
+        && record_parse_text(all->route.record, record) == 0)
+    {
+        record->revision = all->route.revision;
+        return true;
+    }
+
+    for (i = 0; i < all->node_count; i++) {
+        if (fleet_node(&all->nodes[i], now_ms, live_ms, &node, &live) && live)
+        {
+            *record = node.record;
+            record->revision = all->route.revision;
+            return true;
+        }
+    }
+
+    return false;
+}

@@ -1,0 +1,30 @@
+/* The nodes of an upstream as the store gives them.  Pure. */
+
+#ifndef FLEET_H
+#define FLEET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "record.h"
+#include "store.h"
+
+typedef struct {
+    unsigned  live;
+    unsigned  confirmed;           /* live ones that serve `revision` */
+    uint64_t  highest;             /* revision that a live one serves */
+} fleet_t;
+
+void fleet_count(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
+    uint64_t revision, fleet_t *fleet);
+
+/* The record of the route; or, where none was ever written, what a live node
+ * serves by its configuration.  False if there is neither. */
+bool fleet_record(const store_rollout_t *all, int64_t now_ms,
+    int64_t live_ms, record_t *record);
+
+/* A node of the list; false if it makes no sense.  *live may be NULL. */
+bool fleet_node(const store_node_t *from, int64_t now_ms, int64_t live_ms,
+    record_node_t *node, bool *live);
+
+#endif

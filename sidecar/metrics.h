@@ -1,0 +1,18 @@
+/* The metrics of canaryd in Prometheus' text format 0.0.4. */
+
+#ifndef METRICS_H
+#define METRICS_H
+
+#include <stddef.h>
+
+#include "agent.h"
+#include "controller.h"
+#include "store.h"
+
+#define METRICS_TYPE  "text/plain; version=0.0.4; charset=utf-8"
+
+/* To be freed by the caller; NULL: no memory. */
+char *metrics_text(const store_t *store, const agent_t *agent,
+    const controller_t *controller, size_t *len);
+
+#endif

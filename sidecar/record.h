@@ -1,0 +1,79 @@
+/*
+ * The routing record, as nginx's API has it (docs/nginx-api.md), and what a
+ * node says about itself.  Pure.
+ */
+
+#ifndef RECORD_H
+#define RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "core/rollout.h"
+#include "core/spec.h"
+
+#define RECORD_MAX_GROUPS  8
+#define RECORD_SALT_LEN    65      /* with NUL */
+#define RECORD_NOTE_LEN    256
+
+typedef struct {
+    char        name[SPEC_NAME_LEN];
+    unsigned    weight;            /* 0..10000 */
+} record_group_t;
+
+typedef struct {
+    uint64_t        revision;      /* 0: nginx's default */
+    char            stable[SPEC_NAME_LEN];
+    char            canary[SPEC_NAME_LEN];   /* "": not said */
+    char            salt[RECORD_SALT_LEN];
+    int64_t         lease_ms;      /* 0: no lease */
+    unsigned        group_count;
+    record_group_t  groups[RECORD_MAX_GROUPS];
+} record_t;
+
+/* 0, or -1 if it is no record; unknown members are left out. */
+int record_parse(const cJSON *json, record_t *record);
+int record_parse_text(const char *text, record_t *record);
+/* The caller owns it; NULL: no memory. */
+cJSON *record_print(const record_t *record);
+/* The same as text, to be freed by the caller; never NULL. */
+char *record_text(const record_t *record);
+
+/* The same people go to the same groups, for as long. */
+bool record_same(const record_t *a, const record_t *b);
+
+/* Anything for a group other than stable? */
+bool record_has_canary(const record_t *record);
+
+/* Everything to stable, for good; revision and salt stay. */
+void record_revert(record_t *record);
+
+/* NULL if the record does not name it. */
+const record_group_t *record_group(const record_t *record, const char *name);
+/* One that is not named yet. */
+void record_add_group(record_t *record, const char *name, unsigned weight);
+
+/* What a rollout wants in place of what *record says.  Its id is the salt,
+ * or as much of its end as a salt may have. */
+void record_route(record_t *record, const char *stable, const char *canary,
+    const char *id, int64_t lease_ms, const rollout_routing_t *routing);
+
+/* --- what a node reports --- */
+
+typedef struct {
+    int64_t     at_ms;             /* by store_now() */
+    record_t    record;            /* that it serves */
+    char        boot[32];
+    bool        lapsed;            /* the lease ran out: stable is served */
+    char        error[RECORD_NOTE_LEN];   /* a record refused; "": none */
+} record_node_t;
+
+char *record_node_text(const record_node_t *node);
+int record_node_parse(const char *text, record_node_t *node);
+
+/* A node that was seen not longer ago than this is live. */
+int64_t record_live_ms(int64_t tick_ms);
+
+#endif

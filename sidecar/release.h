@@ -1,0 +1,79 @@
+/*
+ * A rollout as it is stored: the document (spec, state, roles, times) and
+ * the evidence (judge, position in the ticks, traffic).  Pure.
+ */
+
+#ifndef RELEASE_H
+#define RELEASE_H
+
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "core/judge.h"
+#include "core/rollout.h"
+#include "core/spec.h"
+#include "record.h"
+#include "store.h"
+#include "traffic.h"
+
+#define RELEASE_ID_LEN   80        /* upstream, '-', 10 hex digits, NUL */
+#define RELEASE_TAG_LEN  10
+
+typedef struct {
+    char            id[RELEASE_ID_LEN];
+    char            stable[SPEC_NAME_LEN];
+    rollout_spec_t  spec;
+    rollout_t       state;
+    uint64_t        revision;      /* that it wrote, or found, last */
+    int64_t         created_ms;
+    int64_t         updated_ms;
+    int64_t         finished_ms;   /* 0: is active */
+} release_t;
+
+typedef struct {
+    judge_t         judge;
+    char            position[STORE_POSITION_LEN];   /* last tick judged */
+    int64_t         judged_ms;     /* 0: never */
+    traffic_t       stable;
+    traffic_t       canary;
+} evidence_t;
+
+/* A new id for the upstream, from the system's random numbers. */
+void release_new_id(char id[RELEASE_ID_LEN], const char *upstream);
+/* The upstream that an id belongs to; -1 if it is no id. */
+int release_upstream(const char *id, char upstream[SPEC_NAME_LEN]);
+
+/* To be freed by the caller. */
+char *release_text(const release_t *release);
+/* 0, or -1 if it is not what release_text() gives. */
+int release_parse(const char *text, release_t *release);
+
+/*
+ * What can be said of a rollout whose document is gone, out of the record
+ * that it left: enough to abort it.  0 or -1.
+ */
+int release_rebuild(release_t *release, const char *id, const char *upstream,
+    const record_t *present);
+
+void evidence_init(evidence_t *evidence, const release_t *release);
+char *evidence_text(const evidence_t *evidence);
+int evidence_parse(const char *text, const release_t *release,
+    evidence_t *evidence);
+
+/* Is a a later position in the stream than b? */
+bool evidence_after(const char *a, const char *b);
+
+/*
+ * The record that the release's state asks for, on top of the present one.
+ * True if that is another one than the present; then *wanted has the
+ * revision after it, and release->revision is that.
+ */
+bool release_route(release_t *release, const record_t *present,
+    record_t *wanted);
+
+/* The whole rollout as docs/rest-api.md has it.  evidence may be NULL. */
+cJSON *release_json(const release_t *release, const evidence_t *evidence,
+    const record_t *present, unsigned live, unsigned confirmed);
+
+#endif
