@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/spec.h"
+#include "lib/http_listen.h"
 
 #define CONFIG_TICK_MIN  100
 #define CONFIG_TICK_MAX  60000
@@ -122,22 +123,17 @@ static int
 config_add_listen(config_t *config, const char *text, char *error,
     size_t size)
 {
-    const char  *colon;
-
     if (config->listen_count == CONFIG_MAX_LISTEN) {
         return config_bad(error, size, "at most 8 addresses");
     }
 
-    /* Whether it is loopback is seen where it is bound. */
-    colon = strrchr(text, ':');
-
-    if (!config_plain(text)
-        || (strncmp(text, "unix:", 5) == 0
-            ? text[5] != '/' || strlen(text + 5) >= CONFIG_SOCKET_LEN
-            : colon == NULL || colon == text || config_port(colon + 1) == -1))
-    {
+    if (!config_plain(text)) {
         return config_bad(error, size, "must be unix:/path, 127.0.0.1:PORT, "
                           "[::1]:PORT or localhost:PORT");
+    }
+
+    if (http_listen_check(text, error, size) != 0) {
+        return -1;
     }
 
     return config_copy(config->listen[config->listen_count++],

@@ -155,7 +155,7 @@ drive_sum(drive_t *drive, const store_rollout_t *all, evidence_t *evidence,
 
 static void
 drive_judge_stratum(evidence_t *evidence, const tally_cell_t *canary,
-    const tally_cell_t *stable)
+    const tally_cell_t *stable, bool warm)
 {
     judge_tick_t  tick;
 
@@ -164,7 +164,7 @@ drive_judge_stratum(evidence_t *evidence, const tally_cell_t *canary,
     if (canary != NULL) {
         tick.canary_requests = canary->requests;
         tick.canary_errors = canary->errors;
-        tick.canary_latency = canary->latency;
+        tick.canary_latency = warm ? canary->latency : NULL;
     }
 
     if (stable != NULL) {
@@ -182,13 +182,25 @@ static uint64_t
 drive_judge(const release_t *release, evidence_t *evidence,
     const tally_t *sum, int64_t now_ms)
 {
-    bool                 any;
+    bool                 any, warm;
     uint64_t             requests;
     unsigned             s;
     const tally_cell_t  *canary, *stable;
 
     any = false;
     requests = 0;
+
+    for (s = 0; s < TALLY_MAX_STRATA && evidence->first_ms == 0; s++) {
+        canary = tally_find(sum, release->spec.canary, s);
+
+        if (canary != NULL && canary->requests > 0) {
+            evidence->first_ms = now_ms;
+        }
+    }
+
+    /* New connections and cold caches are slow, and not the version. */
+    warm = evidence->first_ms != 0
+           && now_ms - evidence->first_ms >= release->spec.warmup_ms;
 
     /* One bet after the other on the same wealth. */
     for (s = 0; s < TALLY_MAX_STRATA; s++) {
@@ -199,13 +211,13 @@ drive_judge(const release_t *release, evidence_t *evidence,
             continue;
         }
 
-        drive_judge_stratum(evidence, canary, stable);
+        drive_judge_stratum(evidence, canary, stable, warm);
         requests += canary != NULL ? canary->requests : 0;
         any = true;
     }
 
     if (!any) {
-        drive_judge_stratum(evidence, NULL, NULL);
+        drive_judge_stratum(evidence, NULL, NULL, warm);
     }
 
     /* For people the default stratum is enough. */

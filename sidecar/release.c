@@ -209,6 +209,7 @@ evidence_text(const evidence_t *evidence)
 
     cJSON_AddStringToObject(json, "position", evidence->position);
     cJSON_AddNumberToObject(json, "judged", (double) evidence->judged_ms);
+    cJSON_AddNumberToObject(json, "first", (double) evidence->first_ms);
     cJSON_AddItemToObject(json, "judge", judge_print(&evidence->judge));
     cJSON_AddItemToObject(json, "stable", traffic_print(&evidence->stable));
     cJSON_AddItemToObject(json, "canary", traffic_print(&evidence->canary));
@@ -278,6 +279,7 @@ evidence_parse(const char *text, const release_t *release,
         || strlen(position->valuestring) >= STORE_POSITION_LEN
         || evidence_position(position->valuestring, &ms, &number) != 0
         || !release_number(json, "judged", &evidence->judged_ms)
+        || !release_number(json, "first", &evidence->first_ms)
         || judge_parse(cJSON_GetObjectItemCaseSensitive(json, "judge"),
                        &release->spec.analysis, &evidence->judge) != 0)
     {

@@ -35,6 +35,7 @@ typedef struct {
     judge_t         judge;
     char            position[STORE_POSITION_LEN];   /* last tick judged */
     int64_t         judged_ms;     /* 0: never */
+    int64_t         first_ms;      /* the canary's first request; 0: none */
     traffic_t       stable;
     traffic_t       canary;
 } evidence_t;

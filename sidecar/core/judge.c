@@ -253,7 +253,7 @@ count_above(const uint64_t *counts, double edge)
 static void
 latency_update(judge_t *judge, unsigned k, const judge_tick_t *tick)
 {
-    double                   edge, total;
+    double                   edge, limit, total;
     unsigned                 i;
     const judge_quantile_t  *quantile = &judge->config.latency[k];
 
@@ -269,10 +269,13 @@ latency_update(judge_t *judge, unsigned k, const judge_tick_t *tick)
 
     edge = histogram_quantile(judge->baseline, quantile->quantile);
 
+    /* A wider limit only makes the null hypothesis larger. */
+    limit = fmax((1.0 + quantile->tolerance) * edge,
+                 edge + 1000.0 * judge->config.latency_floor_ms);
+
     harm_update(&judge->latency[k], 1.0,
                 count_above(tick->canary_latency, 0.0),
-                count_above(tick->canary_latency,
-                            (1.0 + quantile->tolerance) * edge),
+                count_above(tick->canary_latency, limit),
                 count_above(tick->stable_latency, 0.0),
                 count_above(tick->stable_latency, edge));
 }
@@ -329,6 +332,7 @@ judge_config_default(judge_config_t *config)
     config->max_error_rate = 0.05;
     config->burst = 3.0;
     config->max_excess_errors = 0.0;
+    config->latency_floor_ms = 0.0;
     config->stale_ticks = 30;
     config->latency_count = 2;
     config->latency[0].quantile = 0.5;

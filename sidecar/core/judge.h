@@ -39,6 +39,8 @@ typedef struct {
     double            max_error_rate;     /* [0, 1), 0: no ceiling */
     double            burst;              /* >= 1 */
     double            max_excess_errors;  /* >= 0, 0: no budget */
+    double            latency_floor_ms;   /* >= 0: so much slower is nobody's
+                                             harm, whatever the quotient */
     unsigned          stale_ticks;        /* >= 1 */
     unsigned          latency_count;
     judge_quantile_t  latency[JUDGE_MAX_LATENCY];

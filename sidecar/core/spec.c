@@ -15,6 +15,7 @@
 
 static const char *const  spec_fields[] = {
     "upstream", "canary", "version", "strategy", "steps", "ramp", "bake",
+    "warmup",
     "analysis", "lease", "on_success", NULL
 };
 
@@ -345,15 +346,20 @@ spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
     spec->ramp = ramp ? SPEC_RAMP_EVIDENCE : SPEC_RAMP_CLOCK;
 
     spec->bake_ms = 5 * MINUTE;
+    spec->warmup_ms = 10 * SECOND;
     spec->lease_ms = 15 * SECOND;
 
     if (read_duration(json, "", "bake", 0, MAX_HOLD, &spec->bake_ms, error)
-        != 0)
+        != 0
+        || read_duration(json, "", "warmup", 0, HOUR, &spec->warmup_ms, error)
+           != 0)
     {
         return -1;
     }
 
     judge_config_default(&spec->analysis);
+    spec->analysis.latency_floor_ms = 1.0;
+
     analysis = cJSON_GetObjectItemCaseSensitive(json, "analysis");
 
     if (analysis != NULL

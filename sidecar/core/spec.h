@@ -49,6 +49,8 @@ typedef struct {
     spec_step_t      steps[SPEC_MAX_STEPS];   /* weights never decrease */
     spec_ramp_t      ramp;
     int64_t          bake_ms;
+    int64_t          warmup_ms;    /* latency is not judged so long after the
+                                      canary's first request */
     judge_config_t   analysis;
     int64_t          lease_ms;     /* 1000..3600000 */
     spec_success_t   on_success;

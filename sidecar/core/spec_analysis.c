@@ -28,7 +28,8 @@ static const number_t  numbers[] = {
     NUMBER(safe_slack, 0.0, true, 1.0, false),
     NUMBER(max_error_rate, 0.0, false, 1.0, true),
     NUMBER(burst, 1.0, false, 1e6, false),
-    NUMBER(max_excess_errors, 0.0, false, 1e12, false)
+    NUMBER(max_excess_errors, 0.0, false, 1e12, false),
+    NUMBER(latency_floor_ms, 0.0, false, 1e6, false)
 };
 
 #define MAX_STALE_TICKS  1000000
@@ -36,7 +37,7 @@ static const number_t  numbers[] = {
 static const char *const  analysis_fields[] = {
     "alpha", "beta", "error_tolerance", "error_floor", "safe_margin",
     "safe_slack", "max_error_rate", "burst", "latency", "max_excess_errors",
-    "stale_ticks", NULL
+    "latency_floor_ms", "stale_ticks", NULL
 };
 
 static const char *const  latency_fields[] = {

@@ -18,6 +18,8 @@ static int http_listen_unix(const char *path, http_listen_t *sock,
     char *error, size_t size);
 static int http_listen_stale(const struct sockaddr_un *sun, char *error,
     size_t size);
+static int http_listen_resolve(const char *address, struct addrinfo **list,
+    char *error, size_t size);
 static int http_listen_tcp(const char *address, http_listen_t *sock,
     char *error, size_t size);
 static int http_listen_split(const char *address, char *host, size_t size,
@@ -37,6 +39,36 @@ http_listen_open(const char *address, http_listen_t *sock, char *error,
     }
 
     return http_listen_tcp(address, sock, error, size);
+}
+
+
+int
+http_listen_check(const char *address, char *error, size_t size)
+{
+    struct addrinfo     *list;
+    struct sockaddr_un   sun;
+
+    if (strncmp(address, "unix:", 5) == 0) {
+
+        if (address[5] != '/'
+            || strlen(address + 5) >= sizeof(sun.sun_path))
+        {
+            snprintf(error, size, "%.120s: the path must be absolute and "
+                     "shorter than %zu bytes", address,
+                     sizeof(sun.sun_path));
+            return -1;
+        }
+
+        return 0;
+    }
+
+    if (http_listen_resolve(address, &list, error, size) != 0) {
+        return -1;
+    }
+
+    freeaddrinfo(list);
+
+    return 0;
 }
 
 
@@ -153,16 +185,15 @@ http_listen_stale(const struct sockaddr_un *sun, char *error, size_t size)
 }
 
 
+/* A loopback address and port, or -1 with the error; free with freeaddrinfo. */
 static int
-http_listen_tcp(const char *address, http_listen_t *sock, char *error,
+http_listen_resolve(const char *address, struct addrinfo **list, char *error,
     size_t size)
 {
-    int                       fd, rc, on;
-    char                      host[64];
-    socklen_t                 len;
-    const char               *port;
-    struct addrinfo           hints, *list;
-    struct sockaddr_storage   bound;
+    int               rc;
+    char              host[64];
+    const char       *port;
+    struct addrinfo   hints;
 
     if (http_listen_split(address, host, sizeof(host), &port)) {
         snprintf(error, size, "%.120s: must be unix:/path, 127.0.0.1:PORT, "
@@ -176,29 +207,46 @@ http_listen_tcp(const char *address, http_listen_t *sock, char *error,
 
     /* No name is looked up: that could take long, or not know this one. */
     rc = getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
-                     port, &hints, &list);
+                     port, &hints, list);
     if (rc != 0) {
         snprintf(error, size, "%.120s: %s", address, gai_strerror(rc));
         return -1;
     }
 
-    fd = -1;
-    on = 1;
-    len = sizeof(bound);
-
-    if (!http_listen_loopback(list->ai_addr)) {
+    if (!http_listen_loopback((*list)->ai_addr)) {
         snprintf(error, size, "%.120s: only loopback addresses and unix "
                  "sockets: the API has no authentication of its own",
                  address);
-        goto failed;
+        freeaddrinfo(*list);
+        return -1;
     }
 
-    fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+    return 0;
+}
+
+
+static int
+http_listen_tcp(const char *address, http_listen_t *sock, char *error,
+    size_t size)
+{
+    int                       fd, on;
+    socklen_t                 len;
+    struct addrinfo          *ai;
+    struct sockaddr_storage   bound;
+
+    if (http_listen_resolve(address, &ai, error, size) != 0) {
+        return -1;
+    }
+
+    on = 1;
+    len = sizeof(bound);
+
+    fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
                 0);
 
     if (fd == -1
         || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1
-        || bind(fd, list->ai_addr, list->ai_addrlen) == -1
+        || bind(fd, ai->ai_addr, ai->ai_addrlen) == -1
         || listen(fd, HTTP_BACKLOG) == -1
         || getsockname(fd, (struct sockaddr *) &bound, &len) == -1)
     {
@@ -210,7 +258,7 @@ http_listen_tcp(const char *address, http_listen_t *sock, char *error,
                  ? ntohs(((struct sockaddr_in *) &bound)->sin_port)
                  : ntohs(((struct sockaddr_in6 *) &bound)->sin6_port);
     sock->fd = fd;
-    freeaddrinfo(list);
+    freeaddrinfo(ai);
     return 0;
 
 failed:
@@ -219,7 +267,7 @@ failed:
         close(fd);
     }
 
-    freeaddrinfo(list);
+    freeaddrinfo(ai);
     return -1;
 }
 

@@ -17,6 +17,9 @@ typedef struct {
 int http_listen_open(const char *address, http_listen_t *listen, char *error,
     size_t size);
 
+/* The same checks without opening anything. */
+int http_listen_check(const char *address, char *error, size_t size);
+
 /* Unlinks the socket's file, if it is still the one that was made. */
 void http_listen_unlink(const http_listen_t *listen);
 

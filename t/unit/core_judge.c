@@ -448,6 +448,43 @@ test_verdicts(void **state)
 }
 
 
+/* 20 us against 50 us, and 20 ms against 50 ms. */
+static void
+test_latency_floor(void **state)
+{
+    unsigned          i, unit, t;
+    judge_t           judge;
+    judge_tick_t      tick;
+    judge_config_t    config;
+    static uint64_t   canary[HISTOGRAM_BUCKETS], stable[HISTOGRAM_BUCKETS];
+
+    for (i = 0; i < 4; i++) {
+        unit = i & 1 ? 1000 : 1;
+
+        judge_config_default(&config);
+        config.latency_floor_ms = i & 2 ? 1.0 : 0.0;
+        judge_init(&judge, &config);
+
+        memset(canary, 0, sizeof(canary));
+        memset(stable, 0, sizeof(stable));
+        canary[histogram_bucket_of(50 * unit)] = 50;
+        stable[histogram_bucket_of(20 * unit)] = 500;
+
+        tick = (judge_tick_t) {
+            .canary_requests = 50, .stable_requests = 500,
+            .canary_latency = canary, .stable_latency = stable
+        };
+
+        for (t = 0; t < 30; t++) {
+            judge_tick(&judge, &tick);
+        }
+
+        assert_int_equal(verdict_of(&judge),
+                         i == 2 ? JUDGE_WATCHING : JUDGE_HARM);
+    }
+}
+
+
 /* Twice of nearly nothing is no reason to roll back, however unlikely. */
 static void
 test_material(void **state)
@@ -551,6 +588,7 @@ main(void)
         cmocka_unit_test(test_false_alarms),
         cmocka_unit_test(test_harm_is_found),
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_latency_floor),
         cmocka_unit_test(test_material),
         cmocka_unit_test(test_hostile_ticks),
         cmocka_unit_test(test_odds)

@@ -98,10 +98,12 @@ test_defaults(void **state)
     assert_int_equal(spec.steps[3].weight, 10000);
     assert_int_equal(spec.ramp, SPEC_RAMP_CLOCK);
     assert_int_equal(spec.bake_ms, 300000);
+    assert_int_equal(spec.warmup_ms, 10000);
     assert_int_equal(spec.lease_ms, 15000);
     assert_int_equal(spec.on_success, SPEC_PROMOTE);
 
     judge_config_default(&config);
+    config.latency_floor_ms = 1.0;
     assert_memory_equal(&config, &spec.analysis, sizeof(config));
     assert_round_trip(&spec);
 
@@ -221,6 +223,9 @@ static const struct {
     { MINIMAL ",\"strategy\":\"blue-green\",\"steps\":[{\"weight\":50}]",
       "steps[0].weight", "must be 100" },
     { MINIMAL ",\"bake\":\"5 m\"", "bake", "duration" },
+    { MINIMAL ",\"warmup\":\"2h\"", "warmup", "" },
+    { MINIMAL ",\"analysis\":{\"latency_floor_ms\":-1}",
+      "analysis.latency_floor_ms", "" },
     { MINIMAL ",\"lease\":\"999ms\"", "lease", "from 1s to 1h" },
     { MINIMAL ",\"lease\":3601", "lease", "from 1s to 1h" },
     { MINIMAL ",\"analysis\":[]", "analysis", "object" },
@@ -435,6 +440,7 @@ test_random_round_trips(void **state)
         spec.ramp = below(2);
         spec.on_success = below(2);
         spec.bake_ms = (int64_t) below(1u << 31);
+        spec.warmup_ms = (int64_t) below(3600001);
         spec.lease_ms = 1000 + below(3599001);
 
         config = &spec.analysis;
@@ -447,6 +453,7 @@ test_random_round_trips(void **state)
         config->max_error_rate = below(2) ? fraction() : 0.0;
         config->burst = 1.0 + fraction();
         config->max_excess_errors = fraction() * below(1000);
+        config->latency_floor_ms = fraction() * below(100);
         config->stale_ticks = 1 + below(1000);
         config->latency_count = below(JUDGE_MAX_LATENCY + 1);
         memset(config->latency, 0, sizeof(config->latency));
