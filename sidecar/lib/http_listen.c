@@ -190,26 +190,22 @@ static int
 http_listen_resolve(const char *address, struct addrinfo **list, char *error,
     size_t size)
 {
-    int               rc;
     char              host[64];
     const char       *port;
     struct addrinfo   hints;
-
-    if (http_listen_split(address, host, sizeof(host), &port)) {
-        snprintf(error, size, "%.120s: must be unix:/path, 127.0.0.1:PORT, "
-                 "[::1]:PORT or localhost:PORT", address);
-        return -1;
-    }
 
     memset(&hints, 0, sizeof(hints));
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST;
 
     /* No name is looked up: that could take long, or not know this one. */
-    rc = getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
-                     port, &hints, list);
-    if (rc != 0) {
-        snprintf(error, size, "%.120s: %s", address, gai_strerror(rc));
+    if (http_listen_split(address, host, sizeof(host), &port)
+        || getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
+                       port, &hints, list)
+           != 0)
+    {
+        snprintf(error, size, "%.120s: must be unix:/path, 127.0.0.1:PORT, "
+                 "[::1]:PORT or localhost:PORT", address);
         return -1;
     }
 

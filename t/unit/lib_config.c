@@ -167,7 +167,7 @@ static const refused_t  refused[] = {
     { "listen: ['7070']", NULL, NULL, "listen: 7070: must be unix:/path" },
     { "listen: ['a:b']", NULL, NULL, "listen: a:b: must be unix:/path" },
     { "listen: ['unix:a']", NULL, NULL, "listen: unix:a: the path must be absolute" },
-    { "listen: [a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1,a:1]", NULL, NULL,
+    { "listen: [localhost:1,localhost:1,localhost:1,localhost:1,localhost:1,localhost:1,localhost:1,localhost:1,localhost:1]", NULL, NULL,
       "listen: at most 8" },
     { "nginx: /x", NULL, NULL, "nginx: must be unix:" },
     { "nginx: unix:/x", NULL, NULL, "nginx: must be unix:" },
