@@ -10,6 +10,7 @@
 
 typedef enum {
     NGX_HTTP_CANARY_VAR_GROUP = 0,
+    NGX_HTTP_CANARY_VAR_SERVED,
     NGX_HTTP_CANARY_VAR_REASON,
     NGX_HTTP_CANARY_VAR_REVISION
 } ngx_http_canary_var_e;
@@ -35,6 +36,8 @@ ngx_str_t  ngx_http_canary_reasons[] = {
     ngx_string("weight"),
     ngx_string("force"),
     ngx_string("lapse"),
+    ngx_string("guard"),
+    ngx_string("failover"),
     ngx_null_string
 };
 
@@ -43,6 +46,9 @@ static ngx_http_variable_t  ngx_http_canary_vars[] = {
 
     { ngx_string("canary_group"), NULL, ngx_http_canary_variable,
       NGX_HTTP_CANARY_VAR_GROUP, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("canary_served_group"), NULL, ngx_http_canary_variable,
+      NGX_HTTP_CANARY_VAR_SERVED, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("canary_reason"), NULL, ngx_http_canary_variable,
       NGX_HTTP_CANARY_VAR_REASON, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -91,6 +97,8 @@ ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
     if (ngx_http_canary_select(r, conf, choice) != NGX_OK) {
         return NULL;
     }
+
+    choice->served = choice->group;
 
     /* only a choice that was made is remembered */
 
@@ -232,6 +240,14 @@ ngx_http_canary_select(ngx_http_request_t *r,
         }
     }
 
+    if (choice->group == view->guarded
+        && ngx_http_canary_tripped(conf) == view->guarded)
+    {
+        choice->group = view->stable;
+        choice->cell = NGX_HTTP_CANARY_PINNED;
+        choice->reason = NGX_HTTP_CANARY_BY_GUARD;
+    }
+
     return NGX_OK;
 }
 
@@ -304,6 +320,19 @@ ngx_http_canary_lapsed(ngx_http_canary_srv_conf_t *conf)
 }
 
 
+ngx_uint_t
+ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf)
+{
+    if (conf->view.generation
+        && ngx_http_canary_shm_tripped(conf->entry) == conf->view.generation)
+    {
+        return conf->view.guarded;
+    }
+
+    return conf->ngroups;
+}
+
+
 /*
  * Copies the record and makes of it what a request needs.  Groups other than
  * stable own buckets from 0 on in the order of the configuration, so with two
@@ -340,6 +369,16 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
 
         if (conf->groups[i].slot == record->canary) {
             view->canary = i;
+        }
+    }
+
+    view->guarded = conf->ngroups;
+
+    for (i = 0; i < conf->ngroups; i++) {
+        if (record->guard.failures
+            && conf->groups[i].slot == record->guard.slot)
+        {
+            view->guarded = i;
         }
     }
 
@@ -470,9 +509,19 @@ ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         return NGX_OK;
     }
 
-    s = (data == NGX_HTTP_CANARY_VAR_GROUP)
-        ? &conf->groups[choice->group].name
-        : &ngx_http_canary_reasons[choice->reason];
+    switch (data) {
+
+    case NGX_HTTP_CANARY_VAR_GROUP:
+        s = &conf->groups[choice->group].name;
+        break;
+
+    case NGX_HTTP_CANARY_VAR_SERVED:
+        s = &conf->groups[choice->served].name;
+        break;
+
+    default: /* NGX_HTTP_CANARY_VAR_REASON */
+        s = &ngx_http_canary_reasons[choice->reason];
+    }
 
     v->data = s->data;
     v->len = s->len;
