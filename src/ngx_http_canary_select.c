@@ -26,6 +26,7 @@ static ngx_uint_t ngx_http_canary_forced(ngx_http_canary_srv_conf_t *conf,
     ngx_str_t *value);
 static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t *key);
 static uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
+static ngx_inline uint64_t ngx_http_canary_word(u_char *p);
 static ngx_int_t ngx_http_canary_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_http_canary_srv_conf_t *ngx_http_canary_find_conf(
@@ -419,8 +420,8 @@ ngx_http_canary_bucket(uint64_t seed, ngx_str_t *key)
 
 
 /*
- * Eight bytes at a time, little endian on every machine of a fleet, with the
- * finalizer of splitmix64.
+ * Words of eight bytes, little endian on every machine of a fleet, the last
+ * one overlapping the one before, with the finalizer of splitmix64.
  */
 
 static uint64_t
@@ -430,18 +431,26 @@ ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
 
     h = seed ^ (len * 0x9e3779b97f4a7c15);
 
-    for ( /* void */ ; len >= 8; len -= 8, data += 8) {
-        word = (uint64_t) data[0] | (uint64_t) data[1] << 8
-               | (uint64_t) data[2] << 16 | (uint64_t) data[3] << 24
-               | (uint64_t) data[4] << 32 | (uint64_t) data[5] << 40
-               | (uint64_t) data[6] << 48 | (uint64_t) data[7] << 56;
+    if (len >= 8) {
 
-        h = (h ^ word) * 0xd6e8feb86659fd93;
-        h ^= h >> 32;
-    }
+        for ( /* void */ ; len > 8; len -= 8, data += 8) {
 
-    for (word = 0; len; len--) {
-        word = word << 8 | data[len - 1];
+            h = (h ^ ngx_http_canary_word(data)) * 0xd6e8feb86659fd93;
+            h ^= h >> 32;
+
+            if (len < 16) {
+                data -= 16 - len;
+                len = 16;
+            }
+        }
+
+        word = ngx_http_canary_word(data);
+
+    } else {
+
+        for (word = 0; len; len--) {
+            word = word << 8 | data[len - 1];
+        }
     }
 
     h ^= word;
@@ -449,6 +458,16 @@ ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
     h = (h ^ (h >> 27)) * 0x94d049bb133111eb;
 
     return h ^ (h >> 31);
+}
+
+
+static ngx_inline uint64_t
+ngx_http_canary_word(u_char *p)
+{
+    return (uint64_t) p[0] | (uint64_t) p[1] << 8
+           | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
+           | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
+           | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
 }
 
 

@@ -18,7 +18,7 @@ typedef enum {
 } ngx_http_canary_outcome_e;
 
 
-static ngx_int_t ngx_http_canary_delegate(ngx_http_canary_peer_t *cp,
+static ngx_inline ngx_int_t ngx_http_canary_delegate(ngx_http_canary_peer_t *cp,
     ngx_uint_t group, ngx_uint_t cell);
 static ngx_http_canary_shard_t *ngx_http_canary_shard(
     ngx_http_canary_srv_conf_t *conf, ngx_uint_t group, ngx_uint_t cell);
@@ -181,7 +181,7 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
 
 /* makes the group's handlers run under ours */
 
-static ngx_int_t
+static ngx_inline ngx_int_t
 ngx_http_canary_delegate(ngx_http_canary_peer_t *cp, ngx_uint_t n,
     ngx_uint_t cell)
 {
@@ -370,13 +370,15 @@ ngx_http_canary_no_live(ngx_http_canary_peer_t *cp)
                       &cp->shard->failures[NGX_HTTP_CANARY_FAIL_NO_LIVE], 1);
     }
 
-    ngx_http_canary_guard(cp, 1);
+    if (cp->choice->conf->view.record.guard.failures) {
+        ngx_http_canary_guard(cp, 1);
+    }
 
     cp->judged = 0;
 }
 
 
-/* tells the guard of the record, if it has one, of requests that chance placed */
+/* tells the guard of requests that chance placed under the present record */
 
 static void
 ngx_http_canary_guard(ngx_http_canary_peer_t *cp, ngx_uint_t failed)
@@ -392,8 +394,7 @@ ngx_http_canary_guard(ngx_http_canary_peer_t *cp, ngx_uint_t failed)
     view = &conf->view;
     guard = &view->record.guard;
 
-    if (guard->failures == 0 || choice->cell == NGX_HTTP_CANARY_PINNED
-        || cp->failed || choice->revision != view->record.revision)
+    if (choice->cell == NGX_HTTP_CANARY_PINNED || cp->failed || choice->revision != view->record.revision)
     {
         return;
     }
@@ -576,7 +577,9 @@ ngx_http_canary_account(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
 
     outcome = ngx_http_canary_outcome(cp, pc, state);
 
-    if (outcome != NGX_HTTP_CANARY_ABORTED) {
+    if (outcome != NGX_HTTP_CANARY_ABORTED
+        && cp->choice->conf->view.record.guard.failures)
+    {
         ngx_http_canary_guard(cp, outcome != NGX_HTTP_CANARY_ANSWERED);
     }
 
