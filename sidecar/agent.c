@@ -118,6 +118,8 @@ agent_add(agent_t *agent, const char *name)
     agent_upstream_t  *u;
 
     if (agent->count == AGENT_MAX_UPSTREAMS) {
+        log_error(agent->log, "too many upstreams, not reported",
+                  LOG_S("upstream", name));
         return NULL;
     }
 
@@ -410,6 +412,8 @@ agent_watch(agent_t *agent, agent_applied_pt applied, void *arg)
 bool
 agent_ready(const agent_t *agent, const char **why)
 {
+    unsigned  i;
+
     if (agent->read_ms == 0 && !agent->down) {
         *why = "nginx has not answered yet";
         return false;
@@ -420,6 +424,13 @@ agent_ready(const agent_t *agent, const char **why)
     {
         *why = agent->error[0] != '\0' ? agent->error : "nginx is silent";
         return false;
+    }
+
+    for (i = 0; i < agent->count; i++) {
+        if (agent->upstreams[i]->present && !agent->upstreams[i]->stored) {
+            *why = "nginx has not been reported to Redis yet";
+            return false;
+        }
     }
 
     *why = "";

@@ -7,7 +7,7 @@
 #include "lib/http_client.h"
 #include "tally.h"
 
-#define AGENT_MAX_UPSTREAMS  64
+#define AGENT_MAX_UPSTREAMS  1024
 
 typedef struct {
     agent_t         *agent;
@@ -30,6 +30,7 @@ typedef struct {
     bool             routing;      /* a route is being read */
     bool             route_again;
 
+    bool             stored;       /* Redis has had a report of it */
     bool             reporting;
     uint64_t         reported;     /* revision as of the report */
     bool             renewing;

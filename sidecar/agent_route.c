@@ -154,6 +154,17 @@ agent_differs(const agent_upstream_t *u, const store_route_t *route)
 static void
 agent_route(agent_upstream_t *u, const store_route_t *route)
 {
+    /*
+     * What was counted before the rollout is not its business, and the first
+     * tick that is must not reach back to before it.
+     */
+    if (route->active
+        && (!u->active || route->rollout == NULL
+            || strcmp(u->rollout, route->rollout) != 0))
+    {
+        u->based = false;
+    }
+
     u->active = route->active;
     text_copy(u->rollout, sizeof(u->rollout), route->rollout);
 
@@ -175,6 +186,10 @@ agent_reported(void *arg, store_status_t status, const store_route_t *route,
 
     if (agent->reports > 0 && --agent->reports == 0) {
         agent_tick_done(agent);
+    }
+
+    if (status == STORE_OK) {
+        u->stored = true;
     }
 
     if (status != STORE_OK || !u->present) {

@@ -29,6 +29,7 @@ struct list_job_s {
     bool            upstreams;     /* these are listed, not rollouts */
     bool            active;
     char            upstream[SPEC_NAME_LEN];     /* "": all */
+    char            unknown[32];   /* parameter */
     unsigned        limit;
     unsigned        waiting;
     store_status_t  status;
@@ -121,7 +122,8 @@ api_list_query(list_job_t *list, struct evkeyvalq *query, const char **why)
         } else {
             *why = "there is no such parameter; known are upstream, state "
                    "and limit";
-            return "query";
+            text_copy(list->unknown, sizeof(list->unknown), item->key);
+            return list->unknown;
         }
     }
 

@@ -99,13 +99,16 @@ api_create_read(create_job_t *create)
 static void
 api_problem_busy(api_job_t *job, const char *rollout)
 {
+    char    detail[RELEASE_ID_LEN + 64];
     cJSON  *extra;
 
+    rollout = rollout != NULL ? rollout : "";
     extra = cJSON_CreateObject();
-    cJSON_AddStringToObject(extra, "rollout", rollout != NULL ? rollout : "");
+    cJSON_AddStringToObject(extra, "rollout", rollout);
 
-    api_job_problem(job, 409, "upstream", "another rollout of this upstream "
-                    "is active", extra);
+    text_format(detail, sizeof(detail), "rollout %s of this upstream is "
+                "active", rollout);
+    api_job_problem(job, 409, "upstream", detail, extra);
 }
 
 

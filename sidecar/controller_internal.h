@@ -6,7 +6,7 @@
 #include "controller.h"
 #include "release.h"
 
-#define CONTROLLER_MAX_DRIVES  256
+#define CONTROLLER_MAX_DRIVES  1024
 
 /* One upstream with an active rollout. */
 typedef struct {

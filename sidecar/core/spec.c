@@ -321,6 +321,51 @@ read_plan(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
 }
 
 
+/*
+ * Latency is compared with stable's, so it must be judged before stable is
+ * left without traffic: by default no more than a quarter of that time is
+ * given away.
+ */
+static int
+read_warmup(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
+{
+    char      text[32];
+    int64_t   compared;
+    unsigned  i;
+
+    compared = 0;
+
+    for (i = 0; i < spec->step_count; i++) {
+        if (spec->steps[i].weight < SPEC_WEIGHT_ALL) {
+            compared += spec->steps[i].hold_ms;
+        }
+    }
+
+    spec->warmup_ms = 10 * SECOND;
+
+    if (compared > 0 && spec->warmup_ms > compared / 4) {
+        spec->warmup_ms = compared / 4;
+    }
+
+    if (read_duration(json, "", "warmup", 0, HOUR, &spec->warmup_ms, error)
+        != 0)
+    {
+        return -1;
+    }
+
+    if (compared > 0 && spec->warmup_ms >= compared
+        && spec->analysis.latency_count > 0)
+    {
+        return spec_fail(error, "", "warmup", "must be shorter than all holds "
+                         "below 100 %% together (%s), or latency would never "
+                         "be judged",
+                         spec_print_duration(compared, text, sizeof(text)));
+    }
+
+    return 0;
+}
+
+
 int
 spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
 {
@@ -346,13 +391,10 @@ spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
     spec->ramp = ramp ? SPEC_RAMP_EVIDENCE : SPEC_RAMP_CLOCK;
 
     spec->bake_ms = 5 * MINUTE;
-    spec->warmup_ms = 10 * SECOND;
     spec->lease_ms = 15 * SECOND;
 
     if (read_duration(json, "", "bake", 0, MAX_HOLD, &spec->bake_ms, error)
-        != 0
-        || read_duration(json, "", "warmup", 0, HOUR, &spec->warmup_ms, error)
-           != 0)
+        != 0)
     {
         return -1;
     }
@@ -366,6 +408,10 @@ spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
         && spec_parse_analysis(analysis, "analysis", &spec->analysis, error)
            != 0)
     {
+        return -1;
+    }
+
+    if (read_warmup(json, spec, error) != 0) {
         return -1;
     }
 

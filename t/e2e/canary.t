@@ -84,6 +84,7 @@ sub revert {
         my $load = traffic();
         my $rollout = $canaryd->start_rollout(canary => 'blue',
             version => 'bad', analysis => \%analysis,
+            warmup => '500ms',
             steps => [map { { weight => $_, hold => '20s' } } 25, 100]);
 
         is $rollout->{stable}, 'green', 'stable';

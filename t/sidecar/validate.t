@@ -73,6 +73,7 @@ my @wrong = (
         422, 'analysis.alpa'],
     ['quantile 99', { %spec, analysis => { latency => [{
         quantile => 99 }] } }, 422, 'analysis.latency[0].quantile'],
+    ['a long warm-up', { %spec, warmup => '2h' }, 422, 'warmup'],
     ['a short lease', { %spec, lease => '10ms' }, 422, 'lease'],
     ['a success of its own', { %spec, on_success => 'party' }, 422,
         'on_success'],

@@ -102,6 +102,12 @@ test_defaults(void **state)
     assert_int_equal(spec.lease_ms, 15000);
     assert_int_equal(spec.on_success, SPEC_PROMOTE);
 
+    assert_int_equal(parse("{" MINIMAL ",\"steps\":[{\"weight\":5,"
+                           "\"hold\":8},{\"weight\":100,\"hold\":60}]}",
+                           &spec, &error), 0);
+    assert_int_equal(spec.warmup_ms, 2000);
+    assert_int_equal(parse("{" MINIMAL "}", &spec, &error), 0);
+
     judge_config_default(&config);
     config.latency_floor_ms = 1.0;
     assert_memory_equal(&config, &spec.analysis, sizeof(config));
@@ -224,6 +230,9 @@ static const struct {
       "steps[0].weight", "must be 100" },
     { MINIMAL ",\"bake\":\"5 m\"", "bake", "duration" },
     { MINIMAL ",\"warmup\":\"2h\"", "warmup", "" },
+    { MINIMAL ",\"warmup\":\"10s\",\"steps\":[{\"weight\":5,\"hold\":4},"
+      "{\"weight\":50,\"hold\":6},{\"weight\":100}]", "warmup",
+      "shorter than all holds below 100 % together (10s)" },
     { MINIMAL ",\"analysis\":{\"latency_floor_ms\":-1}",
       "analysis.latency_floor_ms", "" },
     { MINIMAL ",\"lease\":\"999ms\"", "lease", "from 1s to 1h" },
@@ -440,7 +449,7 @@ test_random_round_trips(void **state)
         spec.ramp = below(2);
         spec.on_success = below(2);
         spec.bake_ms = (int64_t) below(1u << 31);
-        spec.warmup_ms = (int64_t) below(3600001);
+        spec.warmup_ms = 0;
         spec.lease_ms = 1000 + below(3599001);
 
         config = &spec.analysis;

@@ -21,6 +21,7 @@ my $slow_ms = 18;                      # what no answer of a quick one takes
 my %steps = (
     steps => [map { { weight => $_, hold => '3s' } } 5, 25, 50, 100],
     bake => '3s',
+    warmup => '1s',
     lease => '5s',
     analysis => { latency => [{ quantile => 0.9, tolerance => 0.25 },
                               { quantile => 0.99, tolerance => 0.25 }] },
