@@ -27,6 +27,15 @@
 #endif
 
 
+/* of what each request runs through and something rare calls as well */
+
+#if (__GNUC__ >= 4)
+#define ngx_http_canary_inline       inline __attribute__((always_inline))
+#else
+#define ngx_http_canary_inline       ngx_inline
+#endif
+
+
 #include "ngx_http_canary_shm.h"
 
 
@@ -48,6 +57,14 @@ typedef struct {
 } ngx_http_canary_value_t;
 
 
+/* a group's buckets end here, and begin where those before it end */
+
+typedef struct {
+    ngx_uint_t                       upto;
+    ngx_uint_t                       group;
+} ngx_http_canary_part_t;
+
+
 /* a worker's own copy of the record, made anew when the table moves on */
 
 typedef struct {
@@ -57,8 +74,8 @@ typedef struct {
     ngx_uint_t                       stable;     /* a group, as is canary */
     ngx_uint_t                       canary;
     ngx_uint_t                       guarded;    /* or ngroups: none is */
-    ngx_uint_t                       split;      /* someone but stable gets */
-    ngx_uint_t                       upto[NGX_HTTP_CANARY_GROUPS];
+    ngx_uint_t                       nparts;     /* stable has the rest */
+    ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_GROUPS];
 } ngx_http_canary_view_t;
 
 
@@ -81,7 +98,6 @@ struct ngx_http_canary_srv_conf_s {
 
     ngx_http_canary_shard_t         *shards[NGX_HTTP_CANARY_GROUPS]
                                            [NGX_HTTP_CANARY_CELLS];
-    ngx_uint_t                       full;       /* no room for a cell */
 };
 
 
@@ -120,7 +136,7 @@ struct ngx_http_canary_choice_s {
 typedef struct {
     ngx_http_canary_choice_t        *choice;
     ngx_http_request_t              *request;
-    ngx_http_canary_shard_t         *shard;      /* NULL: no room in zone */
+    ngx_http_canary_shard_t         *shard;      /* where it is counted */
 
     /* the group's */
 

@@ -269,7 +269,6 @@ ngx_http_canary_create_srv_conf(ngx_conf_t *cf)
      *     conf->force = NULL;
      *     conf->view = { 0 };
      *     conf->shards = { NULL };
-     *     conf->full = 0;
      */
 
     conf->failover = NGX_CONF_UNSET;

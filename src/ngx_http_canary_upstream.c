@@ -18,9 +18,9 @@ typedef enum {
 } ngx_http_canary_outcome_e;
 
 
-static ngx_inline ngx_int_t ngx_http_canary_delegate(ngx_http_canary_peer_t *cp,
-    ngx_uint_t group, ngx_uint_t cell);
-static ngx_http_canary_shard_t *ngx_http_canary_shard(
+static ngx_http_canary_inline ngx_int_t ngx_http_canary_delegate(
+    ngx_http_canary_peer_t *cp, ngx_uint_t group, ngx_uint_t cell);
+static ngx_http_canary_shard_t *ngx_http_canary_new_shard(
     ngx_http_canary_srv_conf_t *conf, ngx_uint_t group, ngx_uint_t cell);
 static ngx_int_t ngx_http_canary_failover(ngx_http_canary_peer_t *cp,
     ngx_peer_connection_t *pc);
@@ -159,7 +159,7 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (cp->shard && !choice->counted) {
+    if (!choice->counted) {
         choice->counted = 1;
         ngx_http_canary_count(&cp->shard->selections[choice->reason], 1);
     }
@@ -181,7 +181,7 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
 
 /* makes the group's handlers run under ours */
 
-static ngx_inline ngx_int_t
+static ngx_http_canary_inline ngx_int_t
 ngx_http_canary_delegate(ngx_http_canary_peer_t *cp, ngx_uint_t n,
     ngx_uint_t cell)
 {
@@ -193,12 +193,12 @@ ngx_http_canary_delegate(ngx_http_canary_peer_t *cp, ngx_uint_t n,
     conf = cp->choice->conf;
     group = conf->groups[n].upstream;
 
-    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, cp->request->connection->log, 0,
-                   "init canary peer: \"%V\" group:\"%V\" cell:%ui",
-                   &conf->upstream->host, &group->host, cell);
-
     cp->choice->served = n;
-    cp->shard = ngx_http_canary_shard(conf, n, cell);
+    cp->shard = conf->shards[n][cell];
+
+    if (cp->shard == NULL) {
+        cp->shard = ngx_http_canary_new_shard(conf, n, cell);
+    }
 
     /* the core decides by it whether names must be copied from a zone */
 
@@ -243,22 +243,21 @@ ngx_http_canary_delegate(ngx_http_canary_peer_t *cp, ngx_uint_t n,
 
 
 static ngx_http_canary_shard_t *
-ngx_http_canary_shard(ngx_http_canary_srv_conf_t *conf, ngx_uint_t group,
+ngx_http_canary_new_shard(ngx_http_canary_srv_conf_t *conf, ngx_uint_t group,
     ngx_uint_t cell)
 {
     ngx_http_canary_shard_t  *shard;
 
-    shard = conf->shards[group][cell];
-
-    if (shard || conf->full) {
-        return shard;
-    }
+    static ngx_http_canary_shard_t  nowhere;
 
     shard = ngx_http_canary_shm_shard(conf->zone, conf->entry,
                                       conf->groups[group].slot, cell);
 
     if (shard == NULL) {
-        conf->full = 1;
+
+        /* what is counted there nobody reads */
+
+        shard = &nowhere;
 
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "canary_zone \"%V\" is full, some requests of canary "
@@ -279,10 +278,6 @@ ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ngx_int_t             rc;
     ngx_http_upstream_t  *u;
-
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "get canary peer: attempt:%ui tries:%ui",
-                   cp->attempts + 1, pc->tries);
 
     /*
      * after a failed attempt it is stable's turn, unless the core gave the
@@ -332,9 +327,7 @@ ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
 
     cp->attempts++;
 
-    if (cp->shard) {
-        ngx_http_canary_count(&cp->shard->attempts, 1);
-    }
+    ngx_http_canary_count(&cp->shard->attempts, 1);
 
     if (cp->judged) {
 
@@ -359,16 +352,13 @@ ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
 static void
 ngx_http_canary_no_live(ngx_http_canary_peer_t *cp)
 {
-    if (cp->shard) {
-
-        if (cp->judged) {
-            ngx_http_canary_count(&cp->shard->requests, 1);
-            ngx_http_canary_count(&cp->shard->errors, 1);
-        }
-
-        ngx_http_canary_count(
-                      &cp->shard->failures[NGX_HTTP_CANARY_FAIL_NO_LIVE], 1);
+    if (cp->judged) {
+        ngx_http_canary_count(&cp->shard->requests, 1);
+        ngx_http_canary_count(&cp->shard->errors, 1);
     }
+
+    ngx_http_canary_count(&cp->shard->failures[NGX_HTTP_CANARY_FAIL_NO_LIVE],
+                          1);
 
     if (cp->choice->conf->view.record.guard.failures) {
         ngx_http_canary_guard(cp, 1);
@@ -471,10 +461,8 @@ ngx_http_canary_failover(ngx_http_canary_peer_t *cp,
 
     choice->reason = NGX_HTTP_CANARY_BY_FAILOVER;
 
-    if (cp->shard) {
-        ngx_http_canary_count(
+    ngx_http_canary_count(
                      &cp->shard->selections[NGX_HTTP_CANARY_BY_FAILOVER], 1);
-    }
 
     return NGX_OK;
 }
@@ -488,24 +476,23 @@ ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
 
     ngx_uint_t  tries;
 
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "free canary peer: state:%ui", state);
-
     /* before the group's, which may take the connection away */
 
     ngx_http_canary_account(cp, pc, state);
+
+    if (!cp->failover) {
+        cp->free(pc, cp->data, state);
+        return;
+    }
 
     tries = pc->tries;
 
     cp->free(pc, cp->data, state);
 
-    if (cp->failover) {
+    /* a group that has no other server leaves no try, but stable has */
 
-        /* a group that has no other server leaves no try, but stable has */
-
-        pc->tries = tries ? tries - 1 : 0;
-        cp->tries = pc->tries;
-    }
+    pc->tries = tries ? tries - 1 : 0;
+    cp->tries = pc->tries;
 }
 
 
@@ -583,14 +570,12 @@ ngx_http_canary_account(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
         ngx_http_canary_guard(cp, outcome != NGX_HTTP_CANARY_ANSWERED);
     }
 
-    if (shard == NULL) {
-        cp->judged = 0;
-        return;
-    }
-
     status = u->state ? u->state->status : 0;
 
-    if (status >= 100 && status < 600) {
+    if (status >= 200 && status < 300) {
+        ngx_http_canary_count(&shard->responses[1], 1);
+
+    } else if (status >= 100 && status < 600) {
         ngx_http_canary_count(&shard->responses[status / 100 - 1], 1);
     }
 
