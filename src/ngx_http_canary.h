@@ -27,6 +27,15 @@
 #endif
 
 
+/* of what each request runs through and something rare calls as well */
+
+#if (__GNUC__ >= 4)
+#define ngx_http_canary_inline       inline __attribute__((always_inline))
+#else
+#define ngx_http_canary_inline       ngx_inline
+#endif
+
+
 #include "ngx_http_canary_shm.h"
 
 
@@ -48,6 +57,14 @@ typedef struct {
 } ngx_http_canary_value_t;
 
 
+/* a group's buckets end here, and begin where those before it end */
+
+typedef struct {
+    ngx_uint_t                       upto;
+    ngx_uint_t                       group;
+} ngx_http_canary_part_t;
+
+
 /* a worker's own copy of the record, made anew when the table moves on */
 
 typedef struct {
@@ -56,8 +73,9 @@ typedef struct {
     uint64_t                         seed;       /* of the salt */
     ngx_uint_t                       stable;     /* a group, as is canary */
     ngx_uint_t                       canary;
-    ngx_uint_t                       split;      /* someone but stable gets */
-    ngx_uint_t                       upto[NGX_HTTP_CANARY_GROUPS];
+    ngx_uint_t                       guarded;    /* or ngroups: none is */
+    ngx_uint_t                       nparts;     /* stable has the rest */
+    ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_GROUPS];
 } ngx_http_canary_view_t;
 
 
@@ -71,6 +89,8 @@ struct ngx_http_canary_srv_conf_s {
 
     ngx_http_canary_value_t         *key;        /* NULL: the address */
     ngx_http_canary_value_t         *force;
+    ngx_flag_t                       failover;
+    ngx_uint_t                       latency_response;
 
     ngx_http_canary_view_t           view;
 
@@ -78,7 +98,6 @@ struct ngx_http_canary_srv_conf_s {
 
     ngx_http_canary_shard_t         *shards[NGX_HTTP_CANARY_GROUPS]
                                            [NGX_HTTP_CANARY_CELLS];
-    ngx_uint_t                       full;       /* no room for a cell */
 };
 
 
@@ -104,6 +123,8 @@ struct ngx_http_canary_choice_s {
     ngx_http_canary_choice_t        *next;
     uint64_t                         revision;
     ngx_uint_t                       group;
+    ngx_uint_t                       served;     /* the group of the last
+                                                    attempt */
     ngx_uint_t                       cell;
     ngx_http_canary_reason_e         reason;
     ngx_uint_t                       counted;    /* as a selection */
@@ -115,7 +136,7 @@ struct ngx_http_canary_choice_s {
 typedef struct {
     ngx_http_canary_choice_t        *choice;
     ngx_http_request_t              *request;
-    ngx_http_canary_shard_t         *shard;      /* NULL: no room in zone */
+    ngx_http_canary_shard_t         *shard;      /* where it is counted */
 
     /* the group's */
 
@@ -132,6 +153,13 @@ typedef struct {
     ngx_int_t                      (*process_header)(ngx_http_request_t *r);
 
     ngx_uint_t                       attempts;
+    ngx_uint_t                       judged;     /* the next one is */
+
+    /* a retry goes to stable; tries as free left them */
+
+    ngx_uint_t                       failover;
+    ngx_uint_t                       tries;
+    ngx_http_canary_shard_t         *failed;     /* of the group it left */
 
     /* of the first attempt */
 
@@ -160,6 +188,8 @@ ngx_http_canary_choice_t *ngx_http_canary_choose(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_ctx_t **ctx);
 void ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf);
 ngx_uint_t ngx_http_canary_lapsed(ngx_http_canary_srv_conf_t *conf);
+/* the group that the guard keeps from being chosen, or ngroups */
+ngx_uint_t ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf);
 ngx_int_t ngx_http_canary_add_variables(ngx_conf_t *cf);
 
 /* upstream */

@@ -50,6 +50,8 @@ static void ngx_http_canary_metric_revision(ngx_http_canary_out_t *out,
     ngx_http_canary_main_conf_t *cmcf, char *name);
 static void ngx_http_canary_metric_lapsed(ngx_http_canary_out_t *out,
     ngx_http_canary_main_conf_t *cmcf, char *name);
+static void ngx_http_canary_metric_tripped(ngx_http_canary_out_t *out,
+    ngx_http_canary_main_conf_t *cmcf, char *name);
 static void ngx_http_canary_metric_weight(ngx_http_canary_out_t *out,
     ngx_http_canary_main_conf_t *cmcf, char *name);
 static void ngx_http_canary_cell_selections(ngx_http_canary_out_t *out,
@@ -63,6 +65,8 @@ static void ngx_http_canary_cell_failures(ngx_http_canary_out_t *out,
 static void ngx_http_canary_cell_responses(ngx_http_canary_out_t *out,
     char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
 static void ngx_http_canary_cell_aborts(ngx_http_canary_out_t *out,
+    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
+static void ngx_http_canary_cell_rescued(ngx_http_canary_out_t *out,
     char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
 static void ngx_http_canary_cell_judged(ngx_http_canary_out_t *out,
     char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
@@ -117,6 +121,10 @@ static ngx_http_canary_metric_t  ngx_http_canary_metric_list[] = {
       "1 while the lease has run out and stable serves all.",
       ngx_http_canary_metric_lapsed, NULL },
 
+    { "nginx_canary_tripped", "gauge",
+      "1 while the guard keeps a group from being chosen.",
+      ngx_http_canary_metric_tripped, NULL },
+
     { "nginx_canary_weight_ratio", "gauge",
       "Share of new assignments that the record gives to the group.",
       ngx_http_canary_metric_weight, NULL },
@@ -144,6 +152,10 @@ static ngx_http_canary_metric_t  ngx_http_canary_metric_list[] = {
     { "nginx_canary_client_aborts_total", "counter",
       "Attempts that ended because the client went away.",
       NULL, ngx_http_canary_cell_aborts },
+
+    { "nginx_canary_rescued_total", "counter",
+      "Requests that failed on the group and were answered by stable.",
+      NULL, ngx_http_canary_cell_rescued },
 
     { "nginx_canary_judged_requests_total", "counter",
       "Requests placed by weight whose first attempt is judged.",
@@ -384,6 +396,25 @@ ngx_http_canary_metric_lapsed(ngx_http_canary_out_t *out,
 
 
 static void
+ngx_http_canary_metric_tripped(ngx_http_canary_out_t *out,
+    ngx_http_canary_main_conf_t *cmcf, char *name)
+{
+    ngx_uint_t                    i;
+    ngx_http_canary_srv_conf_t  **confs;
+
+    confs = cmcf->upstreams.elts;
+
+    for (i = 0; i < cmcf->upstreams.nelts; i++) {
+        ngx_http_canary_print(out, "%s{upstream=", name);
+        ngx_http_canary_print_string(out, &confs[i]->upstream->host);
+        ngx_http_canary_print(out, "} %ui\n",
+                              ngx_http_canary_tripped(confs[i])
+                              < confs[i]->ngroups ? 1 : 0);
+    }
+}
+
+
+static void
 ngx_http_canary_metric_weight(ngx_http_canary_out_t *out,
     ngx_http_canary_main_conf_t *cmcf, char *name)
 {
@@ -472,6 +503,14 @@ ngx_http_canary_cell_aborts(ngx_http_canary_out_t *out, char *name,
     ngx_str_t *labels, ngx_http_canary_shard_t *sum)
 {
     ngx_http_canary_print(out, "%s{%V} %uA\n", name, labels, sum->aborts);
+}
+
+
+static void
+ngx_http_canary_cell_rescued(ngx_http_canary_out_t *out, char *name,
+    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
+{
+    ngx_http_canary_print(out, "%s{%V} %uA\n", name, labels, sum->rescued);
 }
 
 

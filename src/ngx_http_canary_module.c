@@ -40,6 +40,13 @@ static ngx_addr_t  ngx_http_canary_nowhere = {
 };
 
 
+static ngx_conf_enum_t  ngx_http_canary_latencies[] = {
+    { ngx_string("header"), 0 },
+    { ngx_string("response"), 1 },
+    { ngx_null_string, 0 }
+};
+
+
 static ngx_command_t  ngx_http_canary_commands[] = {
 
     { ngx_string("canary_zone"),
@@ -69,6 +76,20 @@ static ngx_command_t  ngx_http_canary_commands[] = {
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_canary_srv_conf_t, force),
       NULL },
+
+    { ngx_string("canary_failover"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_canary_srv_conf_t, failover),
+      NULL },
+
+    { ngx_string("canary_latency"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_canary_srv_conf_t, latency_response),
+      ngx_http_canary_latencies },
 
     { ngx_string("canary_api"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
@@ -230,6 +251,13 @@ ngx_http_canary_check_upstream(ngx_conf_t *cf, ngx_http_canary_srv_conf_t *ccf)
 static void *
 ngx_http_canary_create_srv_conf(ngx_conf_t *cf)
 {
+    ngx_http_canary_srv_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_canary_srv_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
     /*
      * set by ngx_pcalloc():
      *
@@ -241,10 +269,12 @@ ngx_http_canary_create_srv_conf(ngx_conf_t *cf)
      *     conf->force = NULL;
      *     conf->view = { 0 };
      *     conf->shards = { NULL };
-     *     conf->full = 0;
      */
 
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_canary_srv_conf_t));
+    conf->failover = NGX_CONF_UNSET;
+    conf->latency_response = NGX_CONF_UNSET_UINT;
+
+    return conf;
 }
 
 

@@ -35,6 +35,10 @@ static ngx_int_t ngx_http_canary_parse_salt(ngx_http_canary_parse_t *p,
     cJSON *item);
 static ngx_int_t ngx_http_canary_parse_lapse(ngx_http_canary_parse_t *p,
     cJSON *item);
+static ngx_int_t ngx_http_canary_parse_guard(ngx_http_canary_parse_t *p,
+    cJSON *item);
+static ngx_int_t ngx_http_canary_json_number(cJSON *json, char *name,
+    double min, double max, double *n);
 static ngx_uint_t ngx_http_canary_json_slot(ngx_http_canary_entry_t *entry,
     char *name);
 static ngx_int_t ngx_http_canary_refuse(ngx_http_canary_error_t *error,
@@ -50,6 +54,7 @@ static ngx_http_canary_field_t  ngx_http_canary_fields[] = {
     { "salt", 0, ngx_http_canary_parse_salt },
     { "lease_ms", 0, ngx_http_canary_parse_number },
     { "on_lapse", 0, ngx_http_canary_parse_lapse },
+    { "guard", 0, ngx_http_canary_parse_guard },
 
     { NULL, 0, NULL }
 };
@@ -96,7 +101,8 @@ ngx_http_canary_parse_record(cJSON *json, ngx_http_canary_entry_t *entry,
         if (field->name == NULL) {
             return ngx_http_canary_refuse(error, item->string,
                        "is not a field of a routing record: revision, stable, "
-                       "weights, canary, salt, lease_ms, on_lapse are");
+                       "weights, canary, salt, lease_ms, on_lapse, guard "
+                       "are");
         }
 
         if (seen & (1 << i)) {
@@ -126,6 +132,11 @@ ngx_http_canary_parse_record(cJSON *json, ngx_http_canary_entry_t *entry,
                 break;
             }
         }
+    }
+
+    if (record->guard.failures && record->guard.slot == record->stable) {
+        return ngx_http_canary_refuse(error, "guard",
+                                      "must not be of the stable group");
     }
 
     if (record->canary == record->stable) {
@@ -351,6 +362,74 @@ ngx_http_canary_parse_lapse(ngx_http_canary_parse_t *p, cJSON *item)
 }
 
 
+/* {"group": "green", "failures": 20, "ratio": 0.5, "window_ms": 10000} */
+
+static ngx_int_t
+ngx_http_canary_parse_guard(ngx_http_canary_parse_t *p, cJSON *item)
+{
+    cJSON                    *group;
+    double                    failures, ratio, window;
+    ngx_uint_t                slot;
+    ngx_http_canary_guard_t  *guard;
+
+    guard = &p->record->guard;
+    group = cJSON_GetObjectItemCaseSensitive(item, "group");
+
+    if (!cJSON_IsObject(item) || cJSON_GetArraySize(item) != 4
+        || !cJSON_IsString(group)
+        || ngx_http_canary_json_number(item, "failures", 1, 1000000,
+                                       &failures)
+           != NGX_OK
+        || failures != (double) (uint32_t) failures
+        || ngx_http_canary_json_number(item, "ratio", 0.01, 1, &ratio)
+           != NGX_OK
+        || ngx_http_canary_json_number(item, "window_ms", 100, 3600000,
+                                       &window)
+           != NGX_OK
+        || window != (double) (uint32_t) window)
+    {
+        return ngx_http_canary_refuse(p->error, item->string,
+                          "must have group, failures (1 to 1000000), ratio "
+                          "(0.01 to 1) and window_ms (100 to 3600000)");
+    }
+
+    slot = ngx_http_canary_json_slot(p->entry, group->valuestring);
+
+    if (slot == NGX_HTTP_CANARY_NO_SLOT) {
+        return ngx_http_canary_refuse(p->error, item->string,
+                                  "\"%s\" is not a group of this upstream",
+                                  group->valuestring);
+    }
+
+    guard->failures = (uint32_t) failures;
+    guard->ratio = (uint16_t) (ratio * NGX_HTTP_CANARY_WHOLE + 0.5);
+    guard->window_ms = (uint32_t) window;
+    guard->slot = (u_char) slot;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_canary_json_number(cJSON *json, char *name, double min, double max,
+    double *n)
+{
+    cJSON  *item;
+
+    item = cJSON_GetObjectItemCaseSensitive(json, name);
+
+    if (!cJSON_IsNumber(item)
+        || !(item->valuedouble >= min && item->valuedouble <= max))
+    {
+        return NGX_ERROR;
+    }
+
+    *n = item->valuedouble;
+
+    return NGX_OK;
+}
+
+
 static ngx_uint_t
 ngx_http_canary_json_slot(ngx_http_canary_entry_t *entry, char *name)
 {
@@ -443,7 +522,23 @@ ngx_http_canary_print_record(ngx_http_canary_out_t *out,
     ngx_http_canary_print(out, "}, \"salt\": ");
     ngx_http_canary_print_string(out, &salt);
 
-    ngx_http_canary_print(out, ", \"lease_ms\": %uD, \"on_lapse\": \"%s\"}",
+    ngx_http_canary_print(out, ", \"lease_ms\": %uD, \"on_lapse\": \"%s\"",
                           record->lease_ms,
                           record->keep ? "keep" : "stable");
+
+    if (record->guard.failures) {
+        ngx_http_canary_print(out, ", \"guard\": {\"group\": ");
+        ngx_http_canary_print_string(out,
+                   ngx_http_canary_shm_slot_name(entry, record->guard.slot));
+        ngx_http_canary_print(out, ", \"failures\": %uD, \"ratio\": "
+                              "%ui.%04ui, \"window_ms\": %uD}",
+                              record->guard.failures,
+                              (ngx_uint_t) record->guard.ratio
+                                           / NGX_HTTP_CANARY_WHOLE,
+                              (ngx_uint_t) record->guard.ratio
+                                           % NGX_HTTP_CANARY_WHOLE,
+                              record->guard.window_ms);
+    }
+
+    ngx_http_canary_print(out, "}");
 }

@@ -10,6 +10,7 @@
 
 typedef enum {
     NGX_HTTP_CANARY_VAR_GROUP = 0,
+    NGX_HTTP_CANARY_VAR_SERVED,
     NGX_HTTP_CANARY_VAR_REASON,
     NGX_HTTP_CANARY_VAR_REVISION
 } ngx_http_canary_var_e;
@@ -17,14 +18,15 @@ typedef enum {
 
 static ngx_http_canary_ctx_t *ngx_http_canary_get_ctx(ngx_http_request_t *r);
 static void ngx_http_canary_cleanup(void *data);
-static ngx_int_t ngx_http_canary_select(ngx_http_request_t *r,
+static void ngx_http_canary_select(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice);
-static ngx_int_t ngx_http_canary_value(ngx_http_request_t *r,
-    ngx_http_canary_value_t *cv, ngx_str_t *value);
-static ngx_uint_t ngx_http_canary_forced(ngx_http_canary_srv_conf_t *conf,
-    ngx_str_t *value);
-static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t *key);
-static uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
+static ngx_str_t ngx_http_canary_value(ngx_http_request_t *r,
+    ngx_http_canary_value_t *cv);
+static ngx_uint_t ngx_http_canary_forced(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf);
+static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t key);
+static ngx_inline uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
+static ngx_inline uint64_t ngx_http_canary_word(u_char *p);
 static ngx_int_t ngx_http_canary_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_http_canary_srv_conf_t *ngx_http_canary_find_conf(
@@ -35,6 +37,8 @@ ngx_str_t  ngx_http_canary_reasons[] = {
     ngx_string("weight"),
     ngx_string("force"),
     ngx_string("lapse"),
+    ngx_string("guard"),
+    ngx_string("failover"),
     ngx_null_string
 };
 
@@ -43,6 +47,9 @@ static ngx_http_variable_t  ngx_http_canary_vars[] = {
 
     { ngx_string("canary_group"), NULL, ngx_http_canary_variable,
       NGX_HTTP_CANARY_VAR_GROUP, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("canary_served_group"), NULL, ngx_http_canary_variable,
+      NGX_HTTP_CANARY_VAR_SERVED, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("canary_reason"), NULL, ngx_http_canary_variable,
       NGX_HTTP_CANARY_VAR_REASON, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -88,11 +95,9 @@ ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
 
     choice->counted = 0;
 
-    if (ngx_http_canary_select(r, conf, choice) != NGX_OK) {
-        return NULL;
-    }
+    ngx_http_canary_select(r, conf, choice);
 
-    /* only a choice that was made is remembered */
+    choice->served = choice->group;
 
     choice->conf = conf;
 
@@ -161,11 +166,10 @@ ngx_http_canary_cleanup(void *data)
 }
 
 
-static ngx_int_t
+static void
 ngx_http_canary_select(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice)
 {
-    ngx_str_t                value;
     ngx_uint_t               i, bucket;
     ngx_http_canary_view_t  *view;
 
@@ -179,111 +183,110 @@ ngx_http_canary_select(ngx_http_request_t *r,
     choice->cell = NGX_HTTP_CANARY_PINNED;
 
     if (conf->force) {
+        choice->group = ngx_http_canary_forced(r, conf);
 
-        if (ngx_http_canary_value(r, conf->force, &value) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (value.len) {
-            i = ngx_http_canary_forced(conf, &value);
-
-            if (i < conf->ngroups) {
-                choice->group = i;
-                choice->reason = NGX_HTTP_CANARY_BY_FORCE;
-                return NGX_OK;
-            }
+        if (choice->group < conf->ngroups) {
+            choice->reason = NGX_HTTP_CANARY_BY_FORCE;
+            return;
         }
     }
 
-    if (ngx_http_canary_lapsed(conf)) {
-        choice->group = view->stable;
+    choice->group = view->stable;
+
+    if (view->record.lease_ms && ngx_http_canary_lapsed(conf)) {
         choice->reason = NGX_HTTP_CANARY_BY_LAPSE;
-        return NGX_OK;
+        return;
     }
 
     choice->cell = NGX_HTTP_CANARY_WEIGHTED;
     choice->reason = NGX_HTTP_CANARY_BY_WEIGHT;
-    choice->group = view->stable;
 
-    if (!view->split) {
-        return NGX_OK;
+    if (view->nparts == 0) {
+        return;
     }
 
-    if (conf->key) {
+    bucket = ngx_http_canary_bucket(view->seed,
+                                    conf->key ? ngx_http_canary_value(r,
+                                                                  conf->key)
+                                              : r->connection->addr_text);
 
-        if (ngx_http_canary_value(r, conf->key, &value) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "http canary: \"%V\" bucket:%ui",
+                   &conf->upstream->host, bucket);
 
-    } else {
-        value = r->connection->addr_text;
-    }
-
-    bucket = ngx_http_canary_bucket(view->seed, &value);
-
-    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "http canary: \"%V\" bucket:%ui of \"%V\"",
-                   &conf->upstream->host, bucket, &value);
-
-    for (i = 0; i < conf->ngroups; i++) {
-        if (bucket < view->upto[i]) {
-            choice->group = i;
+    for (i = 0; i < view->nparts; i++) {
+        if (bucket < view->parts[i].upto) {
+            choice->group = view->parts[i].group;
             break;
         }
     }
 
-    return NGX_OK;
+    if (choice->group == view->guarded
+        && ngx_http_canary_tripped(conf) == view->guarded)
+    {
+        choice->group = view->stable;
+        choice->cell = NGX_HTTP_CANARY_PINNED;
+        choice->reason = NGX_HTTP_CANARY_BY_GUARD;
+    }
 }
 
 
-static ngx_int_t
-ngx_http_canary_value(ngx_http_request_t *r, ngx_http_canary_value_t *cv,
-    ngx_str_t *value)
+/* empty also where it cannot be had */
+
+static ngx_str_t
+ngx_http_canary_value(ngx_http_request_t *r, ngx_http_canary_value_t *cv)
 {
+    ngx_str_t                   value;
     ngx_http_variable_value_t  *vv;
 
+    ngx_str_null(&value);
+
     if (cv->index == NGX_ERROR) {
-        return ngx_http_complex_value(r, &cv->complex, value);
+
+        if (ngx_http_complex_value(r, &cv->complex, &value) != NGX_OK) {
+            ngx_str_null(&value);
+        }
+
+        return value;
     }
 
     vv = ngx_http_get_flushed_variable(r, cv->index);
 
-    if (vv == NULL || vv->not_found) {
-        value->len = 0;
-        value->data = NULL;
-
-    } else {
-        value->len = vv->len;
-        value->data = vv->data;
+    if (vv && !vv->not_found) {
+        value.len = vv->len;
+        value.data = vv->data;
     }
 
-    return NGX_OK;
+    return value;
 }
 
 
 /* a name, or a role; ngroups if it is none */
 
 static ngx_uint_t
-ngx_http_canary_forced(ngx_http_canary_srv_conf_t *conf, ngx_str_t *value)
+ngx_http_canary_forced(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf)
 {
+    ngx_str_t   value;
     ngx_uint_t  i;
 
+    value = ngx_http_canary_value(r, conf->force);
+
     for (i = 0; i < conf->ngroups; i++) {
-        if (conf->groups[i].name.len == value->len
-            && ngx_memcmp(conf->groups[i].name.data, value->data, value->len)
+        if (conf->groups[i].name.len == value.len
+            && ngx_memcmp(conf->groups[i].name.data, value.data, value.len)
                == 0)
         {
             return i;
         }
     }
 
-    if (value->len == 6) {
+    if (value.len == 6) {
 
-        if (ngx_memcmp(value->data, "stable", 6) == 0) {
+        if (ngx_memcmp(value.data, "stable", 6) == 0) {
             return conf->view.stable;
         }
 
-        if (ngx_memcmp(value->data, "canary", 6) == 0) {
+        if (ngx_memcmp(value.data, "canary", 6) == 0) {
             return conf->view.canary;
         }
     }
@@ -301,6 +304,19 @@ ngx_http_canary_lapsed(ngx_http_canary_srv_conf_t *conf)
 
     return record->lease_ms && !record->keep
            && ngx_http_canary_shm_lapsed(conf->entry);
+}
+
+
+ngx_uint_t
+ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf)
+{
+    if (conf->view.generation
+        && ngx_http_canary_shm_tripped(conf->entry) == conf->view.generation)
+    {
+        return conf->view.guarded;
+    }
+
+    return conf->ngroups;
 }
 
 
@@ -343,18 +359,31 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
         }
     }
 
-    upto = 0;
+    view->guarded = conf->ngroups;
 
     for (i = 0; i < conf->ngroups; i++) {
-        view->upto[i] = 0;
-
-        if (i != view->stable && record->weights[conf->groups[i].slot]) {
-            upto += record->weights[conf->groups[i].slot];
-            view->upto[i] = upto;
+        if (record->guard.failures
+            && conf->groups[i].slot == record->guard.slot)
+        {
+            view->guarded = i;
         }
     }
 
-    view->split = (upto != 0);
+    upto = 0;
+
+    view->nparts = 0;
+
+    for (i = 0; i < conf->ngroups; i++) {
+
+        if (i != view->stable && record->weights[conf->groups[i].slot]) {
+            upto += record->weights[conf->groups[i].slot];
+
+            view->parts[view->nparts].upto = upto;
+            view->parts[view->nparts].group = i;
+            view->nparts++;
+        }
+    }
+
     view->seed = ngx_http_canary_hash(0, record->salt, record->salt_len);
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
@@ -365,44 +394,52 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
 
 
 static ngx_uint_t
-ngx_http_canary_bucket(uint64_t seed, ngx_str_t *key)
+ngx_http_canary_bucket(uint64_t seed, ngx_str_t key)
 {
     uint64_t  h;
 
-    if (key->len == 0) {
+    if (key.len == 0) {
         return ngx_random() % NGX_HTTP_CANARY_WHOLE;
     }
 
-    h = ngx_http_canary_hash(seed, key->data, key->len);
+    h = ngx_http_canary_hash(seed, key.data, key.len);
 
     return (ngx_uint_t) (((h >> 32) * NGX_HTTP_CANARY_WHOLE) >> 32);
 }
 
 
 /*
- * Eight bytes at a time, little endian on every machine of a fleet, with the
- * finalizer of splitmix64.
+ * Words of eight bytes, little endian on every machine of a fleet, the last
+ * one overlapping the one before, with the finalizer of splitmix64.
  */
 
-static uint64_t
+static ngx_inline uint64_t
 ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
 {
     uint64_t  h, word;
 
     h = seed ^ (len * 0x9e3779b97f4a7c15);
 
-    for ( /* void */ ; len >= 8; len -= 8, data += 8) {
-        word = (uint64_t) data[0] | (uint64_t) data[1] << 8
-               | (uint64_t) data[2] << 16 | (uint64_t) data[3] << 24
-               | (uint64_t) data[4] << 32 | (uint64_t) data[5] << 40
-               | (uint64_t) data[6] << 48 | (uint64_t) data[7] << 56;
+    if (len >= 8) {
 
-        h = (h ^ word) * 0xd6e8feb86659fd93;
-        h ^= h >> 32;
-    }
+        for ( /* void */ ; len > 8; len -= 8, data += 8) {
 
-    for (word = 0; len; len--) {
-        word = word << 8 | data[len - 1];
+            h = (h ^ ngx_http_canary_word(data)) * 0xd6e8feb86659fd93;
+            h ^= h >> 32;
+
+            if (len < 16) {
+                data -= 16 - len;
+                len = 16;
+            }
+        }
+
+        word = ngx_http_canary_word(data);
+
+    } else {
+
+        for (word = 0; len; len--) {
+            word = word << 8 | data[len - 1];
+        }
     }
 
     h ^= word;
@@ -410,6 +447,16 @@ ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
     h = (h ^ (h >> 27)) * 0x94d049bb133111eb;
 
     return h ^ (h >> 31);
+}
+
+
+static ngx_inline uint64_t
+ngx_http_canary_word(u_char *p)
+{
+    return (uint64_t) p[0] | (uint64_t) p[1] << 8
+           | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
+           | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
+           | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
 }
 
 
@@ -470,9 +517,19 @@ ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         return NGX_OK;
     }
 
-    s = (data == NGX_HTTP_CANARY_VAR_GROUP)
-        ? &conf->groups[choice->group].name
-        : &ngx_http_canary_reasons[choice->reason];
+    switch (data) {
+
+    case NGX_HTTP_CANARY_VAR_GROUP:
+        s = &conf->groups[choice->group].name;
+        break;
+
+    case NGX_HTTP_CANARY_VAR_SERVED:
+        s = &conf->groups[choice->served].name;
+        break;
+
+    default: /* NGX_HTTP_CANARY_VAR_REASON */
+        s = &ngx_http_canary_reasons[choice->reason];
+    }
 
     v->data = s->data;
     v->len = s->len;

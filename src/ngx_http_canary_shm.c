@@ -14,12 +14,26 @@ typedef struct {
 } ngx_http_canary_name_t;
 
 
+/* [0] of stable, [1] of the guarded group */
+
+typedef struct {
+    ngx_atomic_t                     attempts[2];
+    ngx_atomic_t                     failures[2];
+} ngx_http_canary_window_t;
+
+
 struct ngx_http_canary_entry_s {
     ngx_http_canary_head_t           head;        /* must be first */
 
     /* the record is slot[head.generation & 1] */
 
     ngx_http_canary_record_t         slot[2];
+
+    /* the guard's window in two halves: [half & 1] is the present one */
+
+    ngx_atomic_t                     half;
+    ngx_atomic_t                     guarded;     /* the record's generation */
+    ngx_http_canary_window_t         window[2];
 
     ngx_atomic_t                     nslots;
     ngx_str_t                        names[NGX_HTTP_CANARY_SLOTS];
@@ -597,6 +611,90 @@ ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
 }
 
 
+/*
+ * Failures are counted under the mutex, which makes the one that trips exact:
+ * there are few of them, or there is nothing more important.  What went well
+ * takes it only where a new half begins.
+ */
+
+ngx_int_t
+ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
+    ngx_http_canary_guard_t *guard, ngx_uint_t canary, ngx_uint_t failed)
+{
+    uint64_t                   attempts[2], failures[2];
+    ngx_int_t                  rc;
+    ngx_atomic_uint_t          half;
+    ngx_http_canary_window_t  *w;
+
+    half = ngx_current_msec / (guard->window_ms / 2);
+
+    if (!failed && entry->half == half && entry->guarded == generation) {
+        ngx_http_canary_count(&entry->window[half & 1].attempts[canary], 1);
+        return NGX_OK;
+    }
+
+    rc = NGX_OK;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (entry->head.generation != generation
+        || entry->head.tripped == generation)
+    {
+        /* of a record that is gone, or nothing is left to be done */
+
+        goto done;
+    }
+
+    w = entry->window;
+
+    if (entry->guarded != generation
+        || (ngx_atomic_int_t) (half - entry->half) > 1)
+    {
+        ngx_memzero(w, sizeof(entry->window));
+        entry->guarded = generation;
+        entry->half = half;
+
+    } else if ((ngx_atomic_int_t) (half - entry->half) == 1) {
+        ngx_memzero(&w[half & 1], sizeof(ngx_http_canary_window_t));
+        entry->half = half;
+    }
+
+    /* a worker whose clock is behind counts for the half that is now */
+
+    half = entry->half & 1;
+
+    ngx_http_canary_count(&w[half].attempts[canary], 1);
+
+    if (!failed) {
+        goto done;
+    }
+
+    ngx_http_canary_count(&w[half].failures[canary], 1);
+
+    attempts[0] = w[0].attempts[0] + w[1].attempts[0];
+    attempts[1] = w[0].attempts[1] + w[1].attempts[1];
+    failures[0] = w[0].failures[0] + w[1].failures[0];
+    failures[1] = w[0].failures[1] + w[1].failures[1];
+
+    /* stable does clearly better: at most half the canary's share fails */
+
+    if (failures[1] >= guard->failures
+        && failures[1] * NGX_HTTP_CANARY_WHOLE >= attempts[1] * guard->ratio
+        && 2 * failures[0] * attempts[1] <= failures[1] * attempts[0])
+    {
+        entry->head.tripped = generation;
+        rc = NGX_DONE;
+    }
+
+done:
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return rc;
+}
+
+
 ngx_http_canary_shard_t *
 ngx_http_canary_shm_shard(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_uint_t slot, ngx_uint_t cell)
@@ -662,6 +760,7 @@ ngx_http_canary_shm_sum(ngx_http_canary_zone_t *zone,
         sum->errors += shard->errors;
         sum->finished += shard->finished;
         sum->aborts += shard->aborts;
+        sum->rescued += shard->rescued;
 
         for (i = 0; i < NGX_HTTP_CANARY_FAILURES; i++) {
             sum->failures[i] += shard->failures[i];

@@ -39,6 +39,8 @@ typedef enum {
     NGX_HTTP_CANARY_BY_WEIGHT = 0,
     NGX_HTTP_CANARY_BY_FORCE,
     NGX_HTTP_CANARY_BY_LAPSE,
+    NGX_HTTP_CANARY_BY_GUARD,
+    NGX_HTTP_CANARY_BY_FAILOVER,
     NGX_HTTP_CANARY_REASONS
 } ngx_http_canary_reason_e;
 
@@ -49,6 +51,7 @@ typedef enum {
     NGX_HTTP_CANARY_FAIL_RESET,
     NGX_HTTP_CANARY_FAIL_TRUNCATED,
     NGX_HTTP_CANARY_FAIL_HTTP_5XX,
+    NGX_HTTP_CANARY_FAIL_GRPC,
     NGX_HTTP_CANARY_FAIL_NO_LIVE,
     NGX_HTTP_CANARY_FAILURES
 } ngx_http_canary_failure_e;
@@ -66,6 +69,7 @@ typedef struct {
     ngx_atomic_t                     attempts;
     ngx_atomic_t                     finished;
     ngx_atomic_t                     aborts;
+    ngx_atomic_t                     rescued;        /* by failover */
 
     /* judged: first attempts of requests that chance placed */
 
@@ -73,10 +77,21 @@ typedef struct {
     ngx_atomic_t                     errors;
     ngx_atomic_t                     latency_sum;    /* microseconds */
 
-    ngx_atomic_t                     spare[100];
+    ngx_atomic_t                     spare[99];
 
     ngx_atomic_t                     latency[NGX_HTTP_CANARY_BUCKETS];
 } ngx_http_canary_shard_t;
+
+
+/* when the node by itself stops choosing a group; failures 0: never */
+
+typedef struct {
+    uint32_t                         failures;
+    uint32_t                         window_ms;
+    uint16_t                         ratio;          /* of NGX_.._WHOLE */
+    u_char                           slot;
+    u_char                           spare;
+} ngx_http_canary_guard_t;
 
 
 typedef struct {
@@ -88,6 +103,7 @@ typedef struct {
     u_char                           keep;           /* on_lapse=keep */
     u_char                           salt_len;
     u_char                           salt[NGX_HTTP_CANARY_SALT_LEN];
+    ngx_http_canary_guard_t          guard;
 } ngx_http_canary_record_t;
 
 
@@ -96,7 +112,9 @@ typedef struct {
 typedef struct {
     ngx_atomic_t                     generation;     /* 0: no record */
     ngx_atomic_t                     deadline;       /* of the lease */
-    ngx_atomic_t                     pad[6];
+    ngx_atomic_t                     tripped;        /* the generation that
+                                                        the guard ended */
+    ngx_atomic_t                     pad[5];
 } ngx_http_canary_head_t;
 
 
@@ -167,6 +185,14 @@ ngx_int_t ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
 ngx_int_t ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, uint64_t revision, uint64_t *present);
 
+/*
+ * The outcome of an attempt on the guarded group (canary) or on stable, under
+ * the record of that generation.  NGX_DONE: this one has tripped the guard.
+ */
+ngx_int_t ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
+    ngx_http_canary_guard_t *guard, ngx_uint_t canary, ngx_uint_t failed);
+
 /* counters */
 
 ngx_http_canary_shard_t *ngx_http_canary_shm_shard(
@@ -202,6 +228,9 @@ ngx_int_t ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
     ((ngx_msec_int_t) (ngx_current_msec                                      \
                        - ((ngx_http_canary_head_t *) (entry))->deadline)     \
      >= 0)
+
+#define ngx_http_canary_shm_tripped(entry)                                   \
+    ((ngx_http_canary_head_t *) (entry))->tripped
 
 #define ngx_http_canary_count(counter, n)                                    \
     (void) ngx_atomic_fetch_add(counter, n)

@@ -75,15 +75,16 @@ static void
 ngx_http_canary_print_effective(ngx_http_canary_out_t *out,
     ngx_http_canary_srv_conf_t *conf)
 {
-    ngx_uint_t                 i, lapsed, weight, rest;
+    ngx_uint_t                 i, lapsed, tripped, weight, rest;
     ngx_http_canary_view_t    *view;
 
     view = &conf->view;
     lapsed = ngx_http_canary_lapsed(conf);
+    tripped = ngx_http_canary_tripped(conf);
     rest = NGX_HTTP_CANARY_WHOLE;
 
     for (i = 0; i < conf->ngroups; i++) {
-        if (i != view->stable && !lapsed) {
+        if (i != view->stable && i != tripped && !lapsed) {
             rest -= view->record.weights[conf->groups[i].slot];
         }
     }
@@ -96,7 +97,8 @@ ngx_http_canary_print_effective(ngx_http_canary_out_t *out,
             weight = rest;
 
         } else {
-            weight = lapsed ? 0 : view->record.weights[conf->groups[i].slot];
+            weight = (lapsed || i == tripped)
+                     ? 0 : view->record.weights[conf->groups[i].slot];
         }
 
         if (i) {
@@ -108,8 +110,17 @@ ngx_http_canary_print_effective(ngx_http_canary_out_t *out,
         ngx_http_canary_print_weight(out, weight);
     }
 
-    ngx_http_canary_print(out, "}, \"lapsed\": %s, \"lease_left_ms\": ",
+    ngx_http_canary_print(out, "}, \"lapsed\": %s, \"tripped\": ",
                           lapsed ? "true" : "false");
+
+    if (tripped < conf->ngroups) {
+        ngx_http_canary_print_string(out, &conf->groups[tripped].name);
+
+    } else {
+        ngx_http_canary_print(out, "null");
+    }
+
+    ngx_http_canary_print(out, ", \"lease_left_ms\": ");
 
     if (view->record.lease_ms) {
         ngx_http_canary_print(out, "%M}",
@@ -192,8 +203,8 @@ ngx_http_canary_print_cell(ngx_http_canary_out_t *out,
                               sum->responses[i]);
     }
 
-    ngx_http_canary_print(out, "}, \"aborts\": %uA, \"latency_us\": {",
-                          sum->aborts);
+    ngx_http_canary_print(out, "}, \"aborts\": %uA, \"rescued\": %uA, "
+                          "\"latency_us\": {", sum->aborts, sum->rescued);
 
     for (i = 0, n = 0; i < NGX_HTTP_CANARY_BUCKETS; i++) {
         if (sum->latency[i]) {

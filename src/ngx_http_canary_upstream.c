@@ -18,10 +18,17 @@ typedef enum {
 } ngx_http_canary_outcome_e;
 
 
-static ngx_http_canary_shard_t *ngx_http_canary_shard(
+static ngx_http_canary_inline ngx_int_t ngx_http_canary_delegate(
+    ngx_http_canary_peer_t *cp, ngx_uint_t group, ngx_uint_t cell);
+static ngx_http_canary_shard_t *ngx_http_canary_new_shard(
     ngx_http_canary_srv_conf_t *conf, ngx_uint_t group, ngx_uint_t cell);
+static ngx_int_t ngx_http_canary_failover(ngx_http_canary_peer_t *cp,
+    ngx_peer_connection_t *pc);
 static ngx_int_t ngx_http_canary_get_peer(ngx_peer_connection_t *pc,
     void *data);
+static void ngx_http_canary_guard(ngx_http_canary_peer_t *cp,
+    ngx_uint_t failed);
+static void ngx_http_canary_no_live(ngx_http_canary_peer_t *cp);
 static void ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 static void ngx_http_canary_notify_peer(ngx_peer_connection_t *pc, void *data,
@@ -35,8 +42,11 @@ static void ngx_http_canary_save_session(ngx_peer_connection_t *pc,
 static ngx_int_t ngx_http_canary_process_header(ngx_http_request_t *r);
 static void ngx_http_canary_account(ngx_http_canary_peer_t *cp,
     ngx_peer_connection_t *pc, ngx_uint_t state);
+static ngx_int_t ngx_http_canary_latency(ngx_http_canary_peer_t *cp,
+    uint64_t *us);
 static ngx_uint_t ngx_http_canary_outcome(ngx_http_canary_peer_t *cp,
     ngx_peer_connection_t *pc, ngx_uint_t state);
+static ngx_uint_t ngx_http_canary_grpc_failed(ngx_http_upstream_t *u);
 static ngx_uint_t ngx_http_canary_truncated(ngx_http_request_t *r,
     ngx_peer_connection_t *pc);
 static ngx_uint_t ngx_http_canary_bucket_of(uint64_t us);
@@ -48,6 +58,7 @@ ngx_str_t  ngx_http_canary_failures[] = {
     ngx_string("reset"),
     ngx_string("truncated"),
     ngx_string("http_5xx"),
+    ngx_string("grpc"),
     ngx_string("no_live"),
     ngx_null_string
 };
@@ -69,6 +80,9 @@ ngx_http_canary_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
                    "init canary \"%V\"", &us->host);
 
     ccf = ngx_http_conf_upstream_srv_conf(us, ngx_http_canary_module);
+
+    ngx_conf_init_value(ccf->failover, 0);
+    ngx_conf_init_uint_value(ccf->latency_response, 0);
 
     for (i = 0; i < ccf->ngroups; i++) {
         group = ccf->groups[i].upstream;
@@ -108,12 +122,10 @@ ngx_int_t
 ngx_http_canary_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
-    ngx_http_upstream_t           *u;
-    ngx_http_canary_ctx_t         *ctx;
-    ngx_http_canary_peer_t        *cp;
-    ngx_http_canary_choice_t      *choice;
-    ngx_http_canary_srv_conf_t    *conf;
-    ngx_http_upstream_srv_conf_t  *group;
+    ngx_http_canary_ctx_t       *ctx;
+    ngx_http_canary_peer_t      *cp;
+    ngx_http_canary_choice_t    *choice;
+    ngx_http_canary_srv_conf_t  *conf;
 
     conf = ngx_http_conf_upstream_srv_conf(us, ngx_http_canary_module);
 
@@ -121,13 +133,6 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
     if (choice == NULL) {
         return NGX_ERROR;
     }
-
-    group = conf->groups[choice->group].upstream;
-
-    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "init canary peer: \"%V\" group:\"%V\" by %V",
-                   &us->host, &group->host,
-                   &ngx_http_canary_reasons[choice->reason]);
 
     /* not zeroed: handlers of the group are set where ours are */
 
@@ -142,18 +147,58 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
         }
     }
 
-    cp->attempts = 0;
-    cp->first_byte.tv_sec = -1;
     cp->choice = choice;
     cp->request = r;
-    cp->shard = ngx_http_canary_shard(conf, choice->group, choice->cell);
+    cp->attempts = 0;
+    cp->judged = (choice->cell != NGX_HTTP_CANARY_PINNED);
+    cp->failover = 0;
+    cp->failed = NULL;
+    cp->first_byte.tv_sec = -1;
 
-    if (cp->shard && !choice->counted) {
+    if (ngx_http_canary_delegate(cp, choice->group, choice->cell) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (!choice->counted) {
         choice->counted = 1;
         ngx_http_canary_count(&cp->shard->selections[choice->reason], 1);
     }
 
-    u = r->upstream;
+    if (conf->failover && choice->group != conf->view.stable) {
+
+        /* room for one more try, if proxy_next_upstream_tries has it */
+
+        cp->failover = 1;
+
+        if (r->upstream->peer.tries < 2) {
+            r->upstream->peer.tries = 2;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* makes the group's handlers run under ours */
+
+static ngx_http_canary_inline ngx_int_t
+ngx_http_canary_delegate(ngx_http_canary_peer_t *cp, ngx_uint_t n,
+    ngx_uint_t cell)
+{
+    ngx_http_upstream_t           *u;
+    ngx_http_canary_srv_conf_t    *conf;
+    ngx_http_upstream_srv_conf_t  *group;
+
+    u = cp->request->upstream;
+    conf = cp->choice->conf;
+    group = conf->groups[n].upstream;
+
+    cp->choice->served = n;
+    cp->shard = conf->shards[n][cell];
+
+    if (cp->shard == NULL) {
+        cp->shard = ngx_http_canary_new_shard(conf, n, cell);
+    }
 
     /* the core decides by it whether names must be copied from a zone */
 
@@ -164,7 +209,7 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
     u->peer.data = NULL;
     u->peer.notify = NULL;
 
-    if (group->peer.init(r, group) != NGX_OK) {
+    if (group->peer.init(cp->request, group) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -198,22 +243,21 @@ ngx_http_canary_init_peer(ngx_http_request_t *r,
 
 
 static ngx_http_canary_shard_t *
-ngx_http_canary_shard(ngx_http_canary_srv_conf_t *conf, ngx_uint_t group,
+ngx_http_canary_new_shard(ngx_http_canary_srv_conf_t *conf, ngx_uint_t group,
     ngx_uint_t cell)
 {
     ngx_http_canary_shard_t  *shard;
 
-    shard = conf->shards[group][cell];
-
-    if (shard || conf->full) {
-        return shard;
-    }
+    static ngx_http_canary_shard_t  nowhere;
 
     shard = ngx_http_canary_shm_shard(conf->zone, conf->entry,
                                       conf->groups[group].slot, cell);
 
     if (shard == NULL) {
-        conf->full = 1;
+
+        /* what is counted there nobody reads */
+
+        shard = &nowhere;
 
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "canary_zone \"%V\" is full, some requests of canary "
@@ -232,18 +276,50 @@ ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_canary_peer_t  *cp = data;
 
-    ngx_int_t                 rc;
-    ngx_http_request_t       *r;
-    ngx_http_canary_shard_t  *shard;
+    ngx_int_t             rc;
+    ngx_http_upstream_t  *u;
 
-    r = cp->request;
-    shard = cp->shard;
+    /*
+     * after a failed attempt it is stable's turn, unless the core gave the
+     * try back since the connection was a cached one
+     */
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "get canary peer: attempt:%ui tries:%ui",
-                   cp->attempts + 1, pc->tries);
+    if (cp->failover && cp->attempts && pc->tries == cp->tries) {
+
+        if (ngx_http_canary_failover(cp, pc) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
 
     rc = cp->get(pc, cp->data);
+
+    if (rc == NGX_BUSY) {
+        ngx_http_canary_no_live(cp);
+
+        if (cp->failover) {
+
+            if (ngx_http_canary_failover(cp, pc) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
+            rc = cp->get(pc, cp->data);
+
+            if (rc == NGX_BUSY) {
+                ngx_http_canary_no_live(cp);
+            }
+        }
+    }
+
+    if (rc == NGX_BUSY) {
+
+        /* the core may want to copy the name */
+
+        if (pc->name == NULL) {
+            pc->name = &cp->choice->conf->upstream->host;
+        }
+
+        return rc;
+    }
 
     if (rc == NGX_ERROR) {
         return rc;
@@ -251,44 +327,144 @@ ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
 
     cp->attempts++;
 
-    if (rc == NGX_BUSY) {
+    ngx_http_canary_count(&cp->shard->attempts, 1);
 
-        /* the core will not free, and may want to copy the name */
+    if (cp->judged) {
 
-        if (pc->name == NULL) {
-            pc->name = &cp->choice->conf->upstream->host;
-        }
-
-        if (shard) {
-            if (cp->attempts == 1
-                && cp->choice->cell != NGX_HTTP_CANARY_PINNED)
-            {
-                ngx_http_canary_count(&shard->requests, 1);
-                ngx_http_canary_count(&shard->errors, 1);
-            }
-
-            ngx_http_canary_count(
-                          &shard->failures[NGX_HTTP_CANARY_FAIL_NO_LIVE], 1);
-        }
-
-        return rc;
-    }
-
-    if (shard) {
-        ngx_http_canary_count(&shard->attempts, 1);
-    }
-
-    if (cp->attempts == 1) {
-
-        /* only a first attempt is timed: later ones are not judged */
+        /* a first attempt: later ones are not judged, and not timed */
 
         (void) clock_gettime(CLOCK_MONOTONIC, &cp->started);
 
-        cp->process_header = r->upstream->process_header;
-        r->upstream->process_header = ngx_http_canary_process_header;
+        if (!cp->choice->conf->latency_response) {
+            u = cp->request->upstream;
+
+            cp->process_header = u->process_header;
+            u->process_header = ngx_http_canary_process_header;
+        }
     }
 
     return rc;
+}
+
+
+/* the core ends the request without an attempt, and without calling free */
+
+static void
+ngx_http_canary_no_live(ngx_http_canary_peer_t *cp)
+{
+    if (cp->judged) {
+        ngx_http_canary_count(&cp->shard->requests, 1);
+        ngx_http_canary_count(&cp->shard->errors, 1);
+    }
+
+    ngx_http_canary_count(&cp->shard->failures[NGX_HTTP_CANARY_FAIL_NO_LIVE],
+                          1);
+
+    if (cp->choice->conf->view.record.guard.failures) {
+        ngx_http_canary_guard(cp, 1);
+    }
+
+    cp->judged = 0;
+}
+
+
+/* tells the guard of requests that chance placed under the present record */
+
+static void
+ngx_http_canary_guard(ngx_http_canary_peer_t *cp, ngx_uint_t failed)
+{
+    ngx_uint_t                   canary;
+    ngx_http_canary_view_t      *view;
+    ngx_http_canary_guard_t     *guard;
+    ngx_http_canary_choice_t    *choice;
+    ngx_http_canary_srv_conf_t  *conf;
+
+    choice = cp->choice;
+    conf = choice->conf;
+    view = &conf->view;
+    guard = &view->record.guard;
+
+    if (choice->cell == NGX_HTTP_CANARY_PINNED || cp->failed || choice->revision != view->record.revision)
+    {
+        return;
+    }
+
+    canary = (choice->served == view->guarded);
+
+    if (!canary && choice->served != view->stable) {
+        return;
+    }
+
+    if (ngx_http_canary_shm_guard(conf->zone, conf->entry, view->generation,
+                                  guard, canary, failed)
+        == NGX_DONE)
+    {
+        ngx_log_error(NGX_LOG_WARN, cp->request->connection->log, 0,
+                      "canary upstream \"%V\" stops choosing group \"%V\": "
+                      "at least %uD failed attempts within %uD ms",
+                      &conf->upstream->host,
+                      &conf->groups[choice->served].name,
+                      guard->failures, guard->window_ms);
+    }
+}
+
+
+/*
+ * From the canary to stable, within the tries that proxy_next_upstream_tries
+ * leaves.
+ */
+
+static ngx_int_t
+ngx_http_canary_failover(ngx_http_canary_peer_t *cp,
+    ngx_peer_connection_t *pc)
+{
+    ngx_uint_t                   left;
+    ngx_http_canary_shard_t     *failed;
+    ngx_http_canary_choice_t    *choice;
+    ngx_http_canary_srv_conf_t  *conf;
+
+    choice = cp->choice;
+    conf = choice->conf;
+    failed = cp->shard;
+
+    ngx_log_error(NGX_LOG_INFO, pc->log, 0,
+                  "canary upstream \"%V\" goes from group \"%V\" to "
+                  "\"%V\"", &conf->upstream->host,
+                  &conf->groups[choice->group].name,
+                  &conf->groups[conf->view.stable].name);
+
+    /* what the first group left of a kept connection is not stable's */
+
+    pc->cached = 0;
+    pc->connection = NULL;
+
+    if (ngx_http_canary_delegate(cp, conf->view.stable,
+                                 NGX_HTTP_CANARY_PINNED)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    left = cp->request->upstream->conf->next_upstream_tries;
+
+    if (left) {
+        left -= ngx_min(left, cp->attempts);
+
+        if (pc->tries > left) {
+            pc->tries = left;
+        }
+    }
+
+    cp->failover = 0;
+    cp->failed = failed;
+    cp->judged = 0;
+
+    choice->reason = NGX_HTTP_CANARY_BY_FAILOVER;
+
+    ngx_http_canary_count(
+                     &cp->shard->selections[NGX_HTTP_CANARY_BY_FAILOVER], 1);
+
+    return NGX_OK;
 }
 
 
@@ -298,16 +474,25 @@ ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
 {
     ngx_http_canary_peer_t  *cp = data;
 
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "free canary peer: state:%ui", state);
+    ngx_uint_t  tries;
 
     /* before the group's, which may take the connection away */
 
-    if (cp->shard) {
-        ngx_http_canary_account(cp, pc, state);
+    ngx_http_canary_account(cp, pc, state);
+
+    if (!cp->failover) {
+        cp->free(pc, cp->data, state);
+        return;
     }
 
+    tries = pc->tries;
+
     cp->free(pc, cp->data, state);
+
+    /* a group that has no other server leaves no try, but stable has */
+
+    pc->tries = tries ? tries - 1 : 0;
+    cp->tries = pc->tries;
 }
 
 
@@ -370,7 +555,7 @@ ngx_http_canary_account(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
     ngx_uint_t state)
 {
     uint64_t                  us;
-    ngx_uint_t                outcome, judged, status;
+    ngx_uint_t                outcome, status;
     ngx_http_upstream_t      *u;
     ngx_http_canary_shard_t  *shard;
 
@@ -379,12 +564,18 @@ ngx_http_canary_account(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
 
     outcome = ngx_http_canary_outcome(cp, pc, state);
 
-    judged = cp->attempts == 1
-             && cp->choice->cell != NGX_HTTP_CANARY_PINNED;
+    if (outcome != NGX_HTTP_CANARY_ABORTED
+        && cp->choice->conf->view.record.guard.failures)
+    {
+        ngx_http_canary_guard(cp, outcome != NGX_HTTP_CANARY_ANSWERED);
+    }
 
     status = u->state ? u->state->status : 0;
 
-    if (status >= 100 && status < 600) {
+    if (status >= 200 && status < 300) {
+        ngx_http_canary_count(&shard->responses[1], 1);
+
+    } else if (status >= 100 && status < 600) {
         ngx_http_canary_count(&shard->responses[status / 100 - 1], 1);
     }
 
@@ -393,32 +584,64 @@ ngx_http_canary_account(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
 
     } else {
 
-        if (judged) {
+        if (cp->judged) {
             ngx_http_canary_count(&shard->requests, 1);
         }
 
         if (outcome != NGX_HTTP_CANARY_ANSWERED) {
 
-            if (judged) {
+            if (cp->judged) {
                 ngx_http_canary_count(&shard->errors, 1);
             }
 
             ngx_http_canary_count(&shard->failures[outcome], 1);
 
-        } else if (judged && cp->first_byte.tv_sec != -1 && !u->upgrade) {
+        } else {
 
-            us = ((int64_t) (cp->first_byte.tv_sec - cp->started.tv_sec)
-                  * 1000000000
-                  + (cp->first_byte.tv_nsec - cp->started.tv_nsec))
-                 / 1000;
-
-            ngx_http_canary_count(&shard->latency_sum, us);
-            ngx_http_canary_count(
+            if (cp->judged && ngx_http_canary_latency(cp, &us) == NGX_OK) {
+                ngx_http_canary_count(&shard->latency_sum, us);
+                ngx_http_canary_count(
                        &shard->latency[ngx_http_canary_bucket_of(us)], 1);
+            }
+
+            if (cp->failed) {
+                ngx_http_canary_count(&cp->failed->rescued, 1);
+            }
         }
     }
 
     ngx_http_canary_count(&shard->finished, 1);
+
+    cp->judged = 0;
+}
+
+
+/* microseconds of an answered attempt; a connection that was upgraded has no
+ * latency */
+
+static ngx_int_t
+ngx_http_canary_latency(ngx_http_canary_peer_t *cp, uint64_t *us)
+{
+    ngx_http_upstream_t  *u;
+
+    u = cp->request->upstream;
+
+    if (u->upgrade) {
+        return NGX_DECLINED;
+    }
+
+    if (cp->choice->conf->latency_response) {
+        (void) clock_gettime(CLOCK_MONOTONIC, &cp->first_byte);
+
+    } else if (cp->first_byte.tv_sec == -1) {
+        return NGX_DECLINED;
+    }
+
+    *us = ((int64_t) (cp->first_byte.tv_sec - cp->started.tv_sec) * 1000000000
+           + (cp->first_byte.tv_nsec - cp->started.tv_nsec))
+          / 1000;
+
+    return NGX_OK;
 }
 
 
@@ -476,12 +699,77 @@ ngx_http_canary_outcome(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
         return NGX_HTTP_CANARY_FAIL_HTTP_5XX;
     }
 
+    if (ngx_http_canary_grpc_failed(r->upstream)) {
+        return NGX_HTTP_CANARY_FAIL_GRPC;
+    }
+
     if (ngx_http_canary_truncated(r, pc)) {
         return c && c->read->timedout ? NGX_HTTP_CANARY_FAIL_TIMEOUT
                                       : NGX_HTTP_CANARY_FAIL_TRUNCATED;
     }
 
     return NGX_HTTP_CANARY_ANSWERED;
+}
+
+
+/*
+ * A gRPC call says how it went in a trailer, or in a header if there is no
+ * body.  Unknown, deadline exceeded, internal, unavailable and data loss are
+ * the server's; the other codes answer the client.
+ */
+
+static ngx_uint_t
+ngx_http_canary_grpc_failed(ngx_http_upstream_t *u)
+{
+    ngx_int_t         code;
+    ngx_str_t        *type;
+    ngx_uint_t        i, n;
+    ngx_list_t       *lists[2];
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static u_char  name[] = "grpc-status";
+
+    if (u->headers_in.content_type == NULL) {
+        return 0;
+    }
+
+    type = &u->headers_in.content_type->value;
+
+    if (type->len < sizeof("application/grpc") - 1
+        || ngx_strncasecmp(type->data, (u_char *) "application/grpc",
+                           sizeof("application/grpc") - 1)
+           != 0)
+    {
+        return 0;
+    }
+
+    lists[0] = &u->headers_in.trailers;
+    lists[1] = &u->headers_in.headers;
+
+    for (n = 0; n < 2; n++) {
+
+        for (part = &lists[n]->part; part; part = part->next) {
+            h = part->elts;
+
+            for (i = 0; i < part->nelts; i++) {
+
+                if (h[i].key.len != sizeof(name) - 1
+                    || ngx_strncasecmp(h[i].key.data, name, sizeof(name) - 1)
+                       != 0)
+                {
+                    continue;
+                }
+
+                code = ngx_atoi(h[i].value.data, h[i].value.len);
+
+                return code == 2 || code == 4 || code == 13 || code == 14
+                       || code == 15;
+            }
+        }
+    }
+
+    return 0;
 }
 
 
