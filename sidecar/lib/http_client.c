@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <curl/curl.h>
 
@@ -39,6 +40,8 @@ struct http_request_s {
 };
 
 static int http_client_setup(http_request_t *request,
+    const http_call_t *call);
+static int http_client_headers(http_request_t *request,
     const http_call_t *call);
 static int http_client_socket(CURL *easy, curl_socket_t fd, int what,
     void *arg, void *socket_arg);
@@ -164,9 +167,8 @@ http_client_cancel(http_request_t *request)
 static int
 http_client_setup(http_request_t *request, const http_call_t *call)
 {
-    CURL               *easy;
-    CURLcode            rc;
-    struct curl_slist  *more;
+    CURL      *easy;
+    CURLcode   rc;
 
     easy = curl_easy_init();
     if (easy == NULL) {
@@ -197,18 +199,18 @@ http_client_setup(http_request_t *request, const http_call_t *call)
                  call->socket_path);
     }
 
+    if (call->ca_file != NULL) {
+        rc |= curl_easy_setopt(easy, CURLOPT_CAINFO, call->ca_file);
+    }
+
+    if (rc != CURLE_OK) {
+        return -1;
+    }
+
     if (call->body != NULL) {
         rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
                                (curl_off_t) call->body_len);
         rc |= curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, call->body);
-
-        more = curl_slist_append(request->headers,
-                                 "Content-Type: application/json");
-        if (more == NULL) {
-            return -1;
-        }
-
-        request->headers = more;
 
     } else if (strcmp(call->method, "POST") == 0
                || strcmp(call->method, "PUT") == 0)
@@ -222,16 +224,56 @@ http_client_setup(http_request_t *request, const http_call_t *call)
 
     rc |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 
-    /* No round trip before a body. */
-    more = curl_slist_append(request->headers, "Expect:");
+    return rc == CURLE_OK ? http_client_headers(request, call) : -1;
+}
+
+
+static int
+http_client_header(struct curl_slist **list, const char *text)
+{
+    struct curl_slist  *more;
+
+    /* A line end would begin another header. */
+    if (strpbrk(text, "\r\n") != NULL) {
+        return -1;
+    }
+
+    more = curl_slist_append(*list, text);
     if (more == NULL) {
         return -1;
     }
 
-    request->headers = more;
-    rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
+    *list = more;
+    return 0;
+}
 
-    return rc == CURLE_OK ? 0 : -1;
+
+static int
+http_client_headers(http_request_t *request, const http_call_t *call)
+{
+    bool                typed;
+    const char *const  *header;
+
+    typed = call->body == NULL;
+
+    for (header = call->headers; header && *header; header++) {
+        typed = typed || strncasecmp(*header, "Content-Type:", 13) == 0;
+
+        if (http_client_header(&request->headers, *header)) {
+            return -1;
+        }
+    }
+
+    /* And no round trip before a body. */
+    if ((!typed && http_client_header(&request->headers,
+                                      "Content-Type: application/json"))
+        || http_client_header(&request->headers, "Expect:"))
+    {
+        return -1;
+    }
+
+    return curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER,
+                            request->headers) == CURLE_OK ? 0 : -1;
 }
 
 

@@ -1,6 +1,7 @@
 /*
  * HTTP requests on the event loop: libcurl's multi interface on libevent.
- * Connections are kept alive; unix sockets work.
+ * Connections are kept alive; unix sockets work; redirects are not followed;
+ * the peer of https is verified.
  */
 
 #ifndef LIB_HTTP_CLIENT_H
@@ -17,8 +18,12 @@ typedef struct {
     const char   *method;          /* "GET", "PUT", "POST" */
     const char   *socket_path;     /* unix socket, or NULL for TCP */
     const char   *url;             /* "http://localhost/canary/upstreams" */
-    const char   *body;            /* sent as application/json; NULL: none */
+    const char   *body;            /* NULL: none */
     size_t        body_len;
+    const char *const  *headers;   /* "Name: value", NULL ends them; NULL:
+                                      none.  A body is application/json
+                                      unless they say otherwise */
+    const char   *ca_file;         /* NULL: the system's */
     long          timeout_ms;      /* of the whole exchange */
     size_t        max_response;    /* bytes; more is an error */
 } http_call_t;                     /* all copied by http_client_send() */
