@@ -134,12 +134,14 @@ typedef struct {
     bool             promoted;     /* succeeded with the canary as stable */
     int64_t          begun_ms;     /* accepted: what a deadline counts from */
     rollout_gate_t   gate;         /* asked for; NONE */
-    uint64_t         serial;       /* the last one given */
+    uint64_t         gate_serial;  /* of its run */
+    uint64_t         serial;       /* the last one given to any run */
     int64_t          retry_ms;     /* the gate said HOLD and is asked anew
                                       then; 0: it is asked now */
     uint32_t         passed;       /* 1 << gate: in this step, or at start */
     rollout_poll_t   checks;
     rollout_poll_t   rollback;
+    rollout_result_t after;        /* of ON_SUCCESS or ON_REVERT */
     rollout_turn_t   turn;         /* DRAIN unless rolling by servers */
     rollout_arm_t    arms[SPEC_MAX_ARMS];   /* of spec->arms */
     char             reason[ROLLOUT_REASON_LEN];  /* of the last change; in
