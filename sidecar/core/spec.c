@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "spec_gates.h"
 #include "spec_internal.h"
 #include "text.h"
 #include "value.h"
@@ -13,7 +14,8 @@ static const char *const  spec_fields[] = {
     "upstream", "canary", "version", "strategy", "steps", "ramp", "bake",
     "warmup", "analysis", "lease", "on_success", "groups", "duration",
     "rolling", "holdback", "slo", "deadline", "environment", "commit",
-    "build", "ticket", "promotion", "guard", NULL
+    "build", "ticket", "promotion", "guard", "smoke", "hooks", "checks",
+    "checks_every", NULL
 };
 
 static const char *const  ramps[] = { "clock", "evidence", NULL };
@@ -302,7 +304,8 @@ read_spec(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
 
     if (read_warmup(json, spec, error) != 0
         || read_slo(member(json, "slo"), spec, error) != 0
-        || read_guard(member(json, "guard"), spec, error) != 0)
+        || read_guard(member(json, "guard"), spec, error) != 0
+        || spec_read_gates(json, spec, error) != 0)
     {
         return -1;
     }
@@ -334,6 +337,7 @@ spec_free(rollout_spec_t *spec)
         free(spec->steps[i].rules);
     }
 
+    spec_gates_free(spec->gates);
     memset(spec, 0, sizeof(rollout_spec_t));
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "spec_gates.h"
 #include "spec_internal.h"
 #include "value.h"
 
@@ -316,6 +317,7 @@ spec_print(const rollout_spec_t *spec)
         || !value_put(json, "analysis", spec_print_analysis(&spec->analysis))
         || !put_duration(json, "deadline", spec->deadline_ms)
         || !value_put(json, "guard", print_guard(&spec->guard))
+        || !spec_put_gates(json, spec)
         || !put_duration(json, "lease", spec->lease_ms)
         || !put_text(json, "on_success", success[spec->on_success]))
     {
