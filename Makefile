@@ -24,7 +24,7 @@ NGINX_SRC ?= $(patsubst %/conf_flags,%,$(shell dpkg -L nginx-dev 2>/dev/null \
 
 pc       = $(shell pkg-config $(1) $(2) 2>/dev/null)
 CORE_LIBS   := -lcjson -lm
-LIB_LIBS    := -lcurl -lyaml -levent_core -levent_extra
+LIB_LIBS    := -lcurl -lcrypto -lyaml -levent_core -levent_extra
 DAEMON_LIBS := -lhiredis
 
 objs     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
