@@ -18,7 +18,7 @@ static void controller_routes(void *arg, store_status_t status, size_t count,
 
 controller_t *
 controller_new(struct event_base *base, log_t *log, store_t *store,
-    agent_t *agent, const config_t *config)
+    agent_t *agent, around_t *around, const config_t *config)
 {
     controller_t  *controller;
 
@@ -31,6 +31,7 @@ controller_new(struct event_base *base, log_t *log, store_t *store,
     controller->log = log;
     controller->store = store;
     controller->agent = agent;
+    controller->around = around;
     controller->config = config;
     controller->timer = event_new(base, -1, EV_PERSIST, controller_tick,
                                   controller);

@@ -14,6 +14,7 @@
 #include <event2/event.h>
 
 #include "agent.h"
+#include "around.h"
 #include "config.h"
 #include "core/rollout.h"
 #include "lib/log.h"
@@ -38,7 +39,8 @@ typedef struct {
 
 /* All are borrowed.  NULL: no memory. */
 controller_t *controller_new(struct event_base *base, log_t *log,
-    store_t *store, agent_t *agent, const config_t *config);
+    store_t *store, agent_t *agent, around_t *around,
+    const config_t *config);
 /* Gives the lead back (as far as the loop runs on), then nothing is begun
  * any more. */
 void controller_stop(controller_t *controller);

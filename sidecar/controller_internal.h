@@ -37,6 +37,7 @@ struct controller_s {
     log_t               *log;
     store_t             *store;
     agent_t             *agent;
+    around_t            *around;
     const config_t      *config;
     struct event        *timer;
     struct event        *nudge;

@@ -73,6 +73,7 @@ drive_led(void *arg, store_status_t status, bool held, const char *leader)
 
     if (!held) {
         drive->judged = false;
+        runner_drop(controller->around->runner, drive->upstream);
         return;
     }
 
@@ -417,6 +418,8 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
     seen.nodes_live = fleet.live;
     seen.nodes_confirmed = fleet.confirmed;
     drive->log_evidence = result.log_evidence;
+
+    runner_want(controller->around->runner, &release, &seen);
 
     /* Not in the tick of an abort by drive_check(): it needs a record. */
     if (events.count == 0) {

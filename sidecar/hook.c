@@ -35,7 +35,15 @@ hook_answer(void *arg, const fetch_result_t *answer)
     run = job->run;
     hook = &run->release.spec.gates->hooks[job->index];
 
-    if (fetch_ok(answer)) {
+    if (hook->secret[0] != '\0'
+        && secrets_get(run->runner->secrets, hook->secret) == NULL)
+    {
+        /* It was not sent, see hook_start(). */
+        result = ROLLOUT_GATE_FAILED;
+        text_format(detail, sizeof(detail), "%s: this canaryd has no secret "
+                    "%s", hook->url, hook->secret);
+
+    } else if (fetch_ok(answer)) {
         result = ROLLOUT_GATE_PASSED;
         detail[0] = '\0';
 
@@ -149,8 +157,10 @@ hook_start(run_job_t *job)
         list[3] = headers[3];
     }
 
+    /* Unsigned it would be refused, or worse, trusted. */
     memset(&request, 0, sizeof(fetch_request_t));
-    request.url = hook->url;
+    request.url = hook->secret[0] != '\0' && secret == NULL ? ""
+                                                            : hook->url;
     request.headers = list;
     request.body = body;
     request.timeout_ms = hook->timeout_ms;

@@ -13,7 +13,7 @@
 #include "lib/fetch.h"
 #include "lib/log.h"
 #include "release.h"
-#include "secrets.h"
+#include "around/secrets.h"
 
 typedef struct runner_s  runner_t;
 

@@ -1,0 +1,28 @@
+/* What surrounds the rollouts of this canaryd, put together. */
+
+#ifndef AROUND_H
+#define AROUND_H
+
+#include <event2/event.h>
+
+#include "config.h"
+#include "lib/fetch.h"
+#include "runner.h"
+#include "store.h"
+
+typedef struct {
+    struct event_base  *base;
+    log_t              *log;
+    store_t            *store;     /* borrowed, as the two above */
+    const config_t     *config;
+    fetch_t            *fetch;
+    runner_t           *runner;
+} around_t;
+
+/* NULL: no memory. */
+around_t *around_new(struct event_base *base, log_t *log, store_t *store,
+    const config_t *config);
+/* Before store_free(), after all that uses it. */
+void around_free(around_t *around);
+
+#endif
