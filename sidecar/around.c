@@ -52,3 +52,11 @@ around_free(around_t *around)
     fetch_free(around->fetch);
     free(around);
 }
+
+
+void
+around_observe(around_t *around, const release_t *release, int64_t now_ms,
+    rollout_observation_t *seen)
+{
+    runner_want(around->runner, release, seen);
+}

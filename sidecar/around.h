@@ -25,4 +25,9 @@ around_t *around_new(struct event_base *base, log_t *log, store_t *store,
 /* Before store_free(), after all that uses it. */
 void around_free(around_t *around);
 
+/* What the leader's tick is told beside traffic: how its gates stand, and
+ * whether it may go on. */
+void around_observe(around_t *around, const release_t *release,
+    int64_t now_ms, rollout_observation_t *seen);
+
 #endif

@@ -122,13 +122,40 @@ drive_refused(drive_t *drive)
 }
 
 
-/* All ticks after the evidence's position; it moves on to the last. */
+/* Whose counts are compared: of a rolling rollout by nodes only those that
+ * have the canary.  The others' traffic may be of another kind. */
+static bool
+drive_counts(const release_t *release, const char *node)
+{
+    unsigned               i;
+    const rollout_spec_t  *spec = &release->spec;
+
+    if (spec->strategy != SPEC_ROLLING || spec->rolling != SPEC_BY_NODES) {
+        return true;
+    }
+
+    for (i = 0; i <= release->state.step && i < spec->step_count; i++) {
+        if (node != NULL && strcmp(spec->targets[i], node) == 0) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+/* All ticks after the evidence's position; it moves on to the last.  target
+ * gets what the step's node counted, if there is such a one. */
 static void
-drive_sum(drive_t *drive, const store_rollout_t *all, evidence_t *evidence,
-    tally_t *sum)
+drive_sum(drive_t *drive, const store_rollout_t *all,
+    const release_t *release, evidence_t *evidence, tally_t *sum,
+    tally_t *target)
 {
     size_t               i;
+    const char          *name;
     const store_tick_t  *tick;
+
+    name = rollout_target(&release->spec, &release->state);
 
     for (i = 0; i < all->tick_count; i++) {
         tick = &all->ticks[i];
@@ -142,20 +169,26 @@ drive_sum(drive_t *drive, const store_rollout_t *all, evidence_t *evidence,
 
         /* A node that had not heard yet still counted for another rollout. */
         if (tick->rollout == NULL || tick->counts == NULL
-            || strcmp(tick->rollout, drive->rollout) != 0)
+            || strcmp(tick->rollout, drive->rollout) != 0
+            || !drive_counts(release, tick->node))
         {
             continue;
         }
 
         if (tally_parse(sum, tick->counts) != 0) {
             drive->controller->stats.errors++;
+
+        } else if (name != NULL && tick->node != NULL
+                   && strcmp(tick->node, name) == 0)
+        {
+            (void) tally_parse(target, tick->counts);
         }
     }
 }
 
 
 static void
-drive_judge_stratum(evidence_t *evidence, const tally_cell_t *canary,
+drive_judge_stratum(evidence_arm_t *arm, const tally_cell_t *canary,
     const tally_cell_t *stable, bool warm)
 {
     judge_tick_t  tick;
@@ -174,61 +207,253 @@ drive_judge_stratum(evidence_t *evidence, const tally_cell_t *canary,
         tick.stable_latency = stable->latency;
     }
 
-    judge_tick(&evidence->judge, &tick);
+    judge_tick(&arm->judge, &tick);
 }
 
 
-/* Returns the number of canary requests that were judged. */
 static uint64_t
-drive_judge(const release_t *release, evidence_t *evidence,
-    const tally_t *sum, int64_t now_ms)
+drive_requests(const tally_t *sum, const char *group)
 {
-    bool                 any, warm;
     uint64_t             requests;
     unsigned             s;
-    const tally_cell_t  *canary, *stable;
+    const tally_cell_t  *cell;
 
-    any = false;
     requests = 0;
 
-    for (s = 0; s < TALLY_MAX_STRATA && evidence->first_ms == 0; s++) {
-        canary = tally_find(sum, release->spec.canary, s);
+    for (s = 0; s < TALLY_MAX_STRATA; s++) {
+        cell = tally_find(sum, group, s);
+        requests += cell != NULL ? cell->requests : 0;
+    }
 
-        if (canary != NULL && canary->requests > 0) {
-            evidence->first_ms = now_ms;
-        }
+    return requests;
+}
+
+
+/* One group against stable; returns how many of its requests were judged. */
+static uint64_t
+drive_judge_arm(const release_t *release, evidence_arm_t *arm,
+    const char *name, const tally_t *sum, int64_t now_ms)
+{
+    bool                 any, warm, has;
+    uint64_t             requests;
+    unsigned             s, turn;
+    const char          *stable_name;
+    const tally_cell_t  *canary, *stable;
+
+    /* servers of the stable group itself have nothing to be compared with */
+    stable_name = strcmp(release->stable, name) == 0 ? "" : release->stable;
+
+    requests = drive_requests(sum, name);
+
+    if (requests > 0 && arm->first_ms == 0) {
+        arm->first_ms = now_ms;
     }
 
     /* New connections and cold caches are slow, and not the version. */
-    warm = evidence->first_ms != 0
-           && now_ms - evidence->first_ms >= release->spec.warmup_ms;
+    warm = arm->first_ms != 0
+           && now_ms - arm->first_ms >= release->spec.warmup_ms;
 
-    /* One bet after the other on the same wealth. */
-    for (s = 0; s < TALLY_MAX_STRATA; s++) {
-        canary = tally_find(sum, release->spec.canary, s);
-        stable = tally_find(sum, release->stable, s);
+    any = false;
 
-        if (canary == NULL && stable == NULL) {
-            continue;
+    /* One bet after the other on the same wealth; strata where nobody got
+     * the canary come first, so that they do not look like silence. */
+    for (turn = 0; turn < 2; turn++) {
+        for (s = 0; s < TALLY_MAX_STRATA; s++) {
+            canary = tally_find(sum, name, s);
+            stable = tally_find(sum, stable_name, s);
+            has = canary != NULL && canary->requests > 0;
+
+            if ((canary == NULL && stable == NULL) || has != (turn == 1)) {
+                continue;
+            }
+
+            drive_judge_stratum(arm, canary, stable, warm);
+            any = true;
         }
-
-        drive_judge_stratum(evidence, canary, stable, warm);
-        requests += canary != NULL ? canary->requests : 0;
-        any = true;
     }
 
     if (!any) {
-        drive_judge_stratum(evidence, NULL, NULL, warm);
+        drive_judge_stratum(arm, NULL, NULL, warm);
     }
 
-    /* For people the default stratum is enough. */
-    traffic_add(&evidence->canary, tally_find(sum, release->spec.canary, 0),
-                now_ms);
-    traffic_add(&evidence->stable, tally_find(sum, release->stable, 0),
-                now_ms);
+    return requests;
+}
+
+
+/* All strata of a group together: for people, and for objectives. */
+static const tally_cell_t *
+drive_total(const tally_t *sum, const char *group, tally_cell_t *total)
+{
+    bool                 any;
+    unsigned             s, i;
+    const tally_cell_t  *cell;
+
+    any = false;
+    memset(total, 0, sizeof(tally_cell_t));
+
+    for (s = 0; s < TALLY_MAX_STRATA; s++) {
+        cell = tally_find(sum, group, s);
+
+        if (cell == NULL) {
+            continue;
+        }
+
+        any = true;
+        total->requests += cell->requests;
+        total->errors += cell->errors;
+
+        for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
+            total->latency[i] += cell->latency[i];
+        }
+    }
+
+    return any ? total : NULL;
+}
+
+
+static void
+drive_add_step(tally_cell_t *step, const tally_cell_t *cell)
+{
+    unsigned  i;
+
+    if (cell == NULL) {
+        return;
+    }
+
+    step->requests += cell->requests;
+    step->errors += cell->errors;
+
+    for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        step->latency[i] += cell->latency[i];
+    }
+}
+
+
+/* Returns the number of canary requests that were judged.  settled: all live
+ * nodes serve the present record. */
+static uint64_t
+drive_judge(const release_t *release, evidence_t *evidence,
+    const tally_t *sum, bool settled, int64_t now_ms)
+{
+    uint64_t             requests;
+    unsigned             i;
+    const char          *name;
+    tally_cell_t         total;
+    const tally_cell_t  *cell;
+
+    requests = 0;
+
+    for (i = 0; i < evidence->arm_count; i++) {
+        name = release_arm(release, i);
+        requests += drive_judge_arm(release, &evidence->arms[i], name, sum,
+                                    now_ms);
+
+        cell = drive_total(sum, name, &total);
+        traffic_add(&evidence->arms[i].traffic, cell, now_ms);
+
+        if (settled) {
+            drive_add_step(&evidence->step, cell);
+        }
+    }
+
+    cell = drive_total(sum, release->stable, &total);
+    traffic_add(&evidence->stable, cell, now_ms);
     evidence->judged_ms = now_ms;
 
     return requests;
+}
+
+
+/* What the machine is told; counts are judged meanwhile. */
+static void
+drive_observe(drive_t *drive, const store_rollout_t *all,
+    const release_t *release, evidence_t *evidence,
+    rollout_observation_t *seen, int64_t now, int64_t live)
+{
+    bool                   settled;
+    fleet_t                fleet;
+    tally_t                sum, target;
+    unsigned               i;
+    const char            *name;
+    controller_t          *controller = drive->controller;
+    judge_result_t         result;
+    const rollout_spec_t  *spec = &release->spec;
+
+    memset(&sum, 0, sizeof(tally_t));
+    memset(&target, 0, sizeof(tally_t));
+    memset(seen, 0, sizeof(rollout_observation_t));
+
+    fleet_count(all, now, live, all->route.revision, &fleet);
+    settled = fleet.live > 0 && fleet.confirmed >= fleet.live;
+    name = rollout_target(spec, &release->state);
+
+    drive_sum(drive, all, release, evidence, &sum, &target);
+
+    if (rollout_moving(&release->state)) {
+        seen->canary_requests = drive_judge(release, evidence, &sum, settled,
+                                            now);
+        seen->slo = release_slo(&spec->slo, &evidence->step,
+                                seen->slo_detail);
+    }
+
+    seen->tick_ms = controller->config->tick_ms;
+    seen->nodes_live = fleet.live;
+    seen->nodes_confirmed = fleet.confirmed;
+    seen->nodes_tripped = spec->guard.on && settled ? fleet.tripped : 0;
+
+    judge_result(&evidence->arms[0].judge, &result);
+    seen->verdict = result.verdict;
+    seen->log_evidence = result.log_evidence;
+    drive->log_evidence = result.log_evidence;
+
+    if (spec->arm_count > 0) {
+        seen->verdict = JUDGE_NO_DATA;
+
+        for (i = 0; i < spec->arm_count; i++) {
+            judge_result(&evidence->arms[i].judge, &result);
+            seen->arms[i].verdict = result.verdict;
+            seen->arms[i].log_evidence = result.log_evidence;
+
+            if (release->state.arms[i] == ROLLOUT_ARM_RUNNING
+                && seen->verdict == JUDGE_NO_DATA
+                && result.verdict != JUDGE_NO_DATA)
+            {
+                seen->verdict = result.verdict == JUDGE_INCIDENT
+                                ? JUDGE_INCIDENT : JUDGE_WATCHING;
+            }
+        }
+    }
+
+    if (name != NULL && spec->rolling == SPEC_BY_NODES) {
+        seen->target_away = !fleet_lives(all, now, live, name);
+
+        if (!release->state.baking) {
+            seen->canary_requests = drive_requests(&target, spec->canary);
+        }
+
+    } else if (name != NULL) {
+        seen->nodes_drained = fleet_drained(all, now, live, spec->canary,
+                                            name);
+    }
+
+    tally_clear(&sum);
+    tally_clear(&target);
+}
+
+
+/* Remembers what has succeeded where, once the commit has happened. */
+static void
+drive_succeeded(drive_t *drive, const release_t *release)
+{
+    drive->environment[0] = '\0';
+
+    if (release->state.state == ROLLOUT_SUCCEEDED
+        && release->spec.arm_count == 0 && release->spec.version[0] != '\0'
+        && release->spec.environment[0] != '\0')
+    {
+        strcpy(drive->environment, release->spec.environment);
+        strcpy(drive->version, release->spec.version);
+    }
 }
 
 
@@ -258,7 +483,7 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
 
     release->updated_ms = store_now(controller->store);
 
-    if (!rollout_active(&release->state) && release->finished_ms == 0) {
+    if (rollout_ended(&release->state) && release->finished_ms == 0) {
         release->finished_ms = release->updated_ms;
     }
 
@@ -283,6 +508,7 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     commit.event_count = events->count;
     commit.events = list;
 
+    drive_succeeded(drive, release);
     drive->judged = true;
     drive->state = release->state.state;
 
@@ -336,20 +562,68 @@ drive_check(drive_t *drive, const store_rollout_t *all,
 }
 
 
+/* The release is read and the drive is its leader: judge, move on, write. */
+static void
+drive_release(drive_t *drive, const store_rollout_t *all, release_t *release,
+    const record_t *present, rollout_events_t *events, int64_t now,
+    int64_t live)
+{
+    bool                    baking;
+    unsigned                step;
+    evidence_t              evidence;
+    controller_t           *controller = drive->controller;
+    rollout_observation_t   seen;
+
+    if (evidence_parse(all->evidence, release, &evidence) != 0) {
+        /* All that was counted for it and is still there is judged anew. */
+        controller->stats.errors++;
+        log_error(controller->log, "evidence is damaged: judged anew",
+                  LOG_S("rollout", drive->rollout));
+        evidence_init(&evidence, release);
+    }
+
+    if (strcmp(evidence.position, drive->position) != 0) {
+        /* The first tick as the leader: read again from where it is. */
+        strcpy(drive->position, evidence.position);
+        drive->busy = true;
+        drive_read(drive);
+        return;
+    }
+
+    controller->stats.ticks++;
+    step = release->state.step;
+    baking = release->state.baking;
+
+    drive_observe(drive, all, release, &evidence, &seen, now, live);
+    around_observe(controller->around, release, now, &seen);
+
+    /* Not in the tick of an abort by drive_check(): it needs a record. */
+    if (events->count == 0) {
+        (void) rollout_tick(&release->spec, &release->state, &seen, now,
+                            events);
+    }
+
+    if (release->state.step != step || release->state.baking != baking
+        || !rollout_moving(&release->state))
+    {
+        memset(&evidence.step, 0, sizeof(tally_cell_t));
+    }
+
+    strcpy(drive->judged_to, evidence.position);
+    drive->busy = true;
+    drive_commit(drive, all, release, &evidence, present, events);
+}
+
+
 static void
 drive_got(void *arg, store_status_t status, const store_rollout_t *all)
 {
-    fleet_t                 fleet;
-    int64_t                 now, live;
-    tally_t                 sum;
-    drive_t                *drive = arg;
-    record_t                present;
-    release_t               release;
-    evidence_t              evidence;
-    controller_t           *controller = drive->controller;
-    judge_result_t          result;
-    rollout_events_t        events;
-    rollout_observation_t   seen;
+    int64_t            now, live;
+    drive_t           *drive = arg;
+    record_t           present;
+    release_t          release;
+    controller_t      *controller = drive->controller;
+    rollout_events_t   events;
 
     drive->busy = false;
 
@@ -379,57 +653,8 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
         return;
     }
 
-    if (evidence_parse(all->evidence, &release, &evidence) != 0) {
-        /* All that was counted for it and is still there is judged anew. */
-        controller->stats.errors++;
-        log_error(controller->log, "evidence is damaged: judged anew",
-                  LOG_S("rollout", drive->rollout));
-        evidence_init(&evidence, &release);
-    }
-
-    if (strcmp(evidence.position, drive->position) != 0) {
-        /* The first tick as the leader: read again from where it is. */
-        strcpy(drive->position, evidence.position);
-        drive->busy = true;
-        drive_read(drive);
-        return;
-    }
-
-    controller->stats.ticks++;
-    memset(&sum, 0, sizeof(tally_t));
-    memset(&seen, 0, sizeof(rollout_observation_t));
-
-    drive_sum(drive, all, &evidence, &sum);
-
-    if (release.state.state != ROLLOUT_PENDING
-        && release.state.state != ROLLOUT_REVERTING)
-    {
-        seen.canary_requests = drive_judge(&release, &evidence, &sum, now);
-    }
-
-    tally_clear(&sum);
-
-    judge_result(&evidence.judge, &result);
-    fleet_count(all, now, live, all->route.revision, &fleet);
-
-    seen.verdict = result.verdict;
-    seen.log_evidence = result.log_evidence;
-    seen.tick_ms = controller->config->tick_ms;
-    seen.nodes_live = fleet.live;
-    seen.nodes_confirmed = fleet.confirmed;
-    drive->log_evidence = result.log_evidence;
-
-    runner_want(controller->around->runner, &release, &seen);
-
-    /* Not in the tick of an abort by drive_check(): it needs a record. */
-    if (events.count == 0) {
-        (void) rollout_tick(&release.spec, &release.state, &seen, now,
-                            &events);
-    }
-
-    strcpy(drive->judged_to, evidence.position);
-    drive->busy = true;
-    drive_commit(drive, all, &release, &evidence, &present, &events);
+    drive_release(drive, all, &release, &present, &events, now, live);
+    release_free(&release);
 }
 
 
@@ -465,6 +690,11 @@ drive_written(void *arg, store_status_t status, const store_result_t *result)
 
     drive->failures = 0;
     strcpy(drive->position, drive->judged_to);
+
+    if (drive->environment[0] != '\0') {
+        store_succeed(controller->store, drive->environment, drive->version,
+                      true);
+    }
 
     for (i = 0; i < drive->events.count; i++) {
         event = &drive->events.list[i];

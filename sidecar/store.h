@@ -56,6 +56,7 @@ typedef struct {
 
 typedef struct {
     const char  *position;
+    const char  *node;             /* NULL: not said */
     const char  *rollout;
     const char  *counts;           /* tally_print() */
 } store_tick_t;
@@ -130,6 +131,8 @@ typedef void (*store_result_pt)(void *arg, store_status_t status,
 typedef void (*store_ids_pt)(void *arg, store_status_t status, size_t count,
     const char *const *ids, const int64_t *created_ms);
 
+typedef void (*store_has_pt)(void *arg, store_status_t status, bool has);
+
 typedef struct {
     void    (*ready)(void *arg);           /* connected (again) */
     void    (*change)(void *arg, const char *upstream, uint64_t revision);
@@ -192,6 +195,15 @@ void store_rollout(store_t *store, const char *upstream, const char *rollout,
 /* Ids of an upstream's rollouts, the newest first. */
 void store_ids(store_t *store, const char *upstream, unsigned limit,
     store_ids_pt done, void *arg);
+
+/*
+ * Versions that have succeeded in an environment.  Nobody waits for the
+ * change.  The newest 1000 of an environment are kept.
+ */
+void store_succeed(store_t *store, const char *environment,
+    const char *version, bool succeeded);
+void store_has_succeeded(store_t *store, const char *environment,
+    const char *version, store_has_pt done, void *arg);
 
 void store_create(store_t *store, const store_create_t *create,
     store_result_pt done, void *arg);

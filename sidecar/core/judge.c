@@ -500,6 +500,60 @@ judge_result(const judge_t *judge, judge_result_t *result)
 }
 
 
+/*
+ * With e_c = p_c n_c and e_s = p_s n_s, a bet grows for each canary request by
+ * (p_c ln A + p_s (n_s / n_c) ln B + slack (1 - A)) / burst.
+ */
+double
+judge_needed(const judge_t *judge)
+{
+    double                 n_c, n_s, p_c, p_s, x, q, a, b, growth, limit;
+    double                 needed, best;
+    unsigned               i;
+    const judge_config_t  *config = &judge->config;
+
+    limit = -log(config->beta);
+
+    if (wealth_log(&judge->safe) >= limit) {
+        return 0.0;
+    }
+
+    n_c = (double) judge->total[0];
+    n_s = (double) judge->total[2];
+
+    if (!(n_c > 0)) {
+        return -1.0;
+    }
+
+    p_c = (double) judge->total[1] / n_c;
+    p_s = n_s > 0 ? (double) judge->total[3] / n_s : 0.0;
+    x = (1.0 + config->safe_margin) * n_c;
+    best = -1.0;
+
+    for (i = 0; i < count_of(ratios_safe); i++) {
+        q = ratios_safe[i];
+        a = n_s > 0 ? q * (x + n_s) / (q * x + n_s) : q;
+        b = n_s > 0 ? (x + n_s) / (q * x + n_s) : 1.0;
+
+        growth = poisson_growth(1.0, p_c, a, config->safe_slack,
+                                config->burst)
+                 + p_s * n_s / n_c * log(b) / config->burst;
+
+        if (!(growth > 0.0) || judge->safe.bets[i] == -INFINITY) {
+            continue;
+        }
+
+        needed = (limit - judge->safe.bets[i]) / growth;
+
+        if (needed >= 0.0 && (best < 0.0 || needed < best)) {
+            best = needed;
+        }
+    }
+
+    return best;
+}
+
+
 const char *
 judge_verdict_name(judge_verdict_t verdict)
 {

@@ -108,6 +108,13 @@ void judge_tick(judge_t *judge, const judge_tick_t *tick);
  * Before the first tick it is watching. */
 void judge_result(const judge_t *judge, judge_result_t *result);
 
+/*
+ * Canary requests until it is shown to be safe, if errors go on at the rates
+ * and with the shares seen so far ("Safe" in docs and analysis: growth of the
+ * best bet per canary request).  0: it is; -1: at these rates never.
+ */
+double judge_needed(const judge_t *judge);
+
 const char *judge_verdict_name(judge_verdict_t verdict);
 
 /* "1 : 250": the odds against the canary for a log evidence; buf >= 32.  They

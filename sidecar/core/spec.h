@@ -175,6 +175,8 @@ int spec_parse_analysis(const cJSON *json, const char *prefix,
     judge_config_t *config, spec_error_t *error);
 cJSON *spec_print_analysis(const judge_config_t *config);
 
+const char *spec_strategy_name(spec_strategy_t strategy);
+
 /* "250ms", "60s", "2m", "1h", "1d" to ms; -1 if it is none of these, or of
  * more than ten digits. */
 int64_t spec_parse_duration(const char *text);

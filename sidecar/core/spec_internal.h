@@ -15,7 +15,6 @@
 /* spec_plan.c: the strategy and what it goes by: steps, targets or arms. */
 int spec_read_plan(const cJSON *json, rollout_spec_t *spec,
     spec_error_t *error);
-extern const char *const  spec_strategies[];
 
 /* spec_rules.c: a step's rules, checked; *text is the caller's, NULL for an
  * empty list.  *judged: some are judged, and give the canary weight. */

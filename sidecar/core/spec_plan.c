@@ -11,7 +11,7 @@
 #define DEFAULT_BAKE      (30 * SPEC_SECOND)
 #define MAX_HOLDBACK      9900
 
-const char *const  spec_strategies[] = {
+static const char *const  spec_strategies[] = {
     "canary", "blue-green", "rolling", "experiment", NULL
 };
 
@@ -494,4 +494,12 @@ spec_read_plan(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
 
         return read_canary(json, spec, error);
     }
+}
+
+
+const char *
+spec_strategy_name(spec_strategy_t strategy)
+{
+    return strategy <= SPEC_EXPERIMENT ? spec_strategies[strategy]
+                                       : "unknown";
 }
