@@ -38,6 +38,7 @@ struct api_job_s {
     http_pending_t         *pending;
     struct evhttp_request  *request;   /* valid until answered */
     auth_identity_t         who;       /* asks */
+    unsigned                number;    /* for what outlives it; 0: none */
 
     /* Frees what the job owns beside itself; may be NULL. */
     void                  (*clean)(api_job_t *job);
@@ -57,6 +58,7 @@ struct api_s {
     const config_t     *config;
     api_job_t          *jobs;
     unsigned            job_count;
+    unsigned            job_number;    /* the last one given */
 };
 
 /* Zeroed, of size bytes; NULL: the request has been answered already. */
@@ -91,6 +93,21 @@ cJSON *api_rollout(const api_t *api, const store_rollout_t *all);
 void api_complete(const api_t *api, const store_rollout_t *all,
     record_t *record);
 
+/* The members actor (ROLLOUT_ACTOR_LEN) and reason (API_REASON_LEN), "" where
+ * they are not there; false: it is answered. */
+bool api_words(http_exchange_t *exchange, const cJSON *body, char *actor,
+    char *reason);
+
+/* api_around.c */
+void api_incidents(void *arg, http_exchange_t *exchange);
+void api_incident(void *arg, http_exchange_t *exchange);
+void api_acknowledge(void *arg, http_exchange_t *exchange);
+void api_resolve(void *arg, http_exchange_t *exchange);
+void api_gates(void *arg, http_exchange_t *exchange);
+void api_smoke(void *arg, http_exchange_t *exchange);
+void api_freeze(void *arg, http_exchange_t *exchange);
+void api_stop(void *arg, http_exchange_t *exchange);
+void api_go(void *arg, http_exchange_t *exchange);
 /* api_rollouts.c */
 void api_create(void *arg, http_exchange_t *exchange);
 void api_get(void *arg, http_exchange_t *exchange);

@@ -3,6 +3,21 @@
 #include <stdlib.h>
 
 #include "around/settings.h"
+#include "store_around.h"
+
+
+/* Kept for people; what the machine needs is in the rollout's document. */
+static void
+around_ran(void *arg, const char *upstream, const char *rollout,
+    const cJSON *run)
+{
+    char      *text;
+    around_t  *around = arg;
+
+    text = cJSON_PrintUnformatted(run);
+    store_gate_put(around->store, upstream, rollout, text);
+    free(text);
+}
 
 
 around_t *
@@ -32,7 +47,22 @@ around_new(struct event_base *base, log_t *log, store_t *store,
     around->runner = runner_new(log, around->fetch, settings->secrets,
                                 config);
 
-    if (around->runner == NULL) {
+    around->notify = notify_new(log, around->fetch, settings);
+
+    around->freeze = freeze_new(base, store, settings);
+
+    if (around->runner == NULL || around->notify == NULL
+        || around->freeze == NULL)
+    {
+        around_free(around);
+        return NULL;
+    }
+
+    runner_watch(around->runner, around_ran, around);
+    around->herald = herald_new(base, log, store, settings, around->notify,
+                                around->runner, config->node);
+
+    if (around->herald == NULL) {
         around_free(around);
         return NULL;
     }
@@ -48,6 +78,9 @@ around_free(around_t *around)
         return;
     }
 
+    notify_free(around->notify);
+    herald_free(around->herald);
+    freeze_free(around->freeze);
     runner_free(around->runner);
     fetch_free(around->fetch);
     free(around);
@@ -59,4 +92,5 @@ around_observe(around_t *around, const release_t *release, int64_t now_ms,
     rollout_observation_t *seen)
 {
     runner_want(around->runner, release, seen);
+    seen->frozen = freeze_why(around->freeze, release->spec.upstream) != NULL;
 }

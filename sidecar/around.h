@@ -6,7 +6,10 @@
 #include <event2/event.h>
 
 #include "config.h"
+#include "freeze.h"
+#include "herald.h"
 #include "lib/fetch.h"
+#include "notify.h"
 #include "runner.h"
 #include "store.h"
 
@@ -17,6 +20,9 @@ typedef struct {
     const config_t     *config;
     fetch_t            *fetch;
     runner_t           *runner;
+    notify_t           *notify;
+    freeze_t           *freeze;
+    herald_t           *herald;
 } around_t;
 
 /* NULL: no memory. */

@@ -378,7 +378,7 @@ run_end(run_t *run)
     }
 
     if (run->done != NULL) {
-        run->done(run->done_arg, run->record);
+        run->done(run->done_arg, run->number, run->record);
     }
 
     /* What the machine wants waits for the tick that asks. */
@@ -520,7 +520,7 @@ runner_drop(runner_t *runner, const char *upstream)
 
 bool
 runner_smoke(runner_t *runner, const release_t *release, runner_done_pt done,
-    void *arg)
+    void *arg, unsigned number)
 {
     run_t  *run;
 
@@ -536,6 +536,7 @@ runner_smoke(runner_t *runner, const release_t *release, runner_done_pt done,
 
     run->done = done;
     run->done_arg = arg;
+    run->number = number;
     run_begin(run);
 
     return true;

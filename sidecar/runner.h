@@ -21,7 +21,8 @@ typedef struct runner_s  runner_t;
 typedef void (*runner_ended_pt)(void *arg, const char *upstream,
     const char *rollout, const cJSON *run);
 /* Called once, unless the runner is freed first. */
-typedef void (*runner_done_pt)(void *arg, const cJSON *run);
+typedef void (*runner_done_pt)(void *arg, unsigned number,
+    const cJSON *run);
 
 /* All are borrowed; config may change. */
 runner_t *runner_new(log_t *log, fetch_t *fetch, const secrets_t *secrets,
@@ -36,10 +37,10 @@ void runner_want(runner_t *runner, const release_t *release,
 /* Drops all of an upstream: somebody else leads it. */
 void runner_drop(runner_t *runner, const char *upstream);
 
-/* The smoke tests once, on demand; false: the spec has none, or too many
- * such runs are under way. */
+/* The smoke tests once, on demand; number is the caller's, for done; false:
+ * the spec has none, or too many runs are under way. */
 bool runner_smoke(runner_t *runner, const release_t *release,
-    runner_done_pt done, void *arg);
+    runner_done_pt done, void *arg, unsigned number);
 
 /* Tells a spec's `event` hooks of an event, at most once. */
 void runner_event(runner_t *runner, const release_t *release,

@@ -50,6 +50,7 @@ struct run_s {
 
     runner_done_pt     done;
     void              *done_arg;
+    unsigned           number;
 };
 
 struct runner_s {

@@ -9,6 +9,8 @@ static const char *const  scripts_text[SCRIPT_COUNT] = {
     [SCRIPT_LEAD] = lua_lead,
     [SCRIPT_ADOPT] = lua_adopt,
     [SCRIPT_CLAIM] = lua_claim,
+    [SCRIPT_HERALD] = lua_herald,
+    [SCRIPT_INCIDENT] = lua_incident,
 };
 
 

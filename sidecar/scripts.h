@@ -9,6 +9,8 @@ typedef enum {
     SCRIPT_LEAD,
     SCRIPT_ADOPT,
     SCRIPT_CLAIM,
+    SCRIPT_HERALD,
+    SCRIPT_INCIDENT,
     SCRIPT_COUNT
 } script_t;
 
