@@ -19,6 +19,7 @@ typedef struct {
 typedef struct {
     api_job_t           job;
     rollout_command_t   command;
+    bool                approves;      /* PROMOTE, but only an approval */
     char                upstream[SPEC_NAME_LEN];
     char                id[RELEASE_ID_LEN];
     char                actor[ROLLOUT_ACTOR_LEN];
@@ -145,7 +146,8 @@ api_command_parse(http_exchange_t *exchange, const cJSON *body,
 
 
 static void
-api_command(api_t *api, http_exchange_t *exchange, rollout_command_t what)
+api_command(api_t *api, http_exchange_t *exchange, rollout_command_t what,
+    bool approves)
 {
     bool            parsed;
     cJSON          *body;
@@ -153,6 +155,7 @@ api_command(api_t *api, http_exchange_t *exchange, rollout_command_t what)
 
     memset(&given, 0, sizeof(command_job_t));
     given.command = what;
+    given.approves = approves;
     given.begun_us = clock_us(CLOCK_MONOTONIC);
 
     if (!api_id(exchange, given.upstream)) {
@@ -197,28 +200,35 @@ api_command(api_t *api, http_exchange_t *exchange, rollout_command_t what)
 void
 api_abort(void *arg, http_exchange_t *exchange)
 {
-    api_command(arg, exchange, ROLLOUT_ABORT);
+    api_command(arg, exchange, ROLLOUT_ABORT, false);
 }
 
 
 void
 api_pause(void *arg, http_exchange_t *exchange)
 {
-    api_command(arg, exchange, ROLLOUT_PAUSE);
+    api_command(arg, exchange, ROLLOUT_PAUSE, false);
 }
 
 
 void
 api_resume(void *arg, http_exchange_t *exchange)
 {
-    api_command(arg, exchange, ROLLOUT_RESUME);
+    api_command(arg, exchange, ROLLOUT_RESUME, false);
 }
 
 
 void
 api_promote(void *arg, http_exchange_t *exchange)
 {
-    api_command(arg, exchange, ROLLOUT_PROMOTE);
+    api_command(arg, exchange, ROLLOUT_PROMOTE, false);
+}
+
+
+void
+api_approve(void *arg, http_exchange_t *exchange)
+{
+    api_command(arg, exchange, ROLLOUT_PROMOTE, true);
 }
 
 
@@ -381,6 +391,15 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     }
 
     memset(&events, 0, sizeof(rollout_events_t));
+    if (command->approves
+        && (release->state.state != ROLLOUT_WAITING
+            || release->state.waiting_for != ROLLOUT_WAIT_APPROVAL))
+    {
+        api_job_problem(&command->job, 409, NULL, "the rollout does not wait "
+                        "for an approval", NULL);
+        return;
+    }
+
     command->taken_back = command->command == ROLLOUT_ABORT
                           && release->state.state == ROLLOUT_SUCCEEDED;
 

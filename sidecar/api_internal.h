@@ -98,6 +98,12 @@ void api_complete(const api_t *api, const store_rollout_t *all,
 bool api_words(http_exchange_t *exchange, const cJSON *body, char *actor,
     char *reason);
 
+/* api_again.c */
+void api_retry(void *arg, http_exchange_t *exchange);
+void api_rollback(void *arg, http_exchange_t *exchange);
+void api_history(void *arg, http_exchange_t *exchange);
+/* api_alerts.c */
+void api_alerts(void *arg, http_exchange_t *exchange);
 /* api_around.c */
 void api_incidents(void *arg, http_exchange_t *exchange);
 void api_incident(void *arg, http_exchange_t *exchange);
@@ -119,6 +125,7 @@ void api_abort(void *arg, http_exchange_t *exchange);
 void api_pause(void *arg, http_exchange_t *exchange);
 void api_resume(void *arg, http_exchange_t *exchange);
 void api_promote(void *arg, http_exchange_t *exchange);
+void api_approve(void *arg, http_exchange_t *exchange);
 /* api_status.c */
 void api_health(void *arg, http_exchange_t *exchange);
 void api_ready(void *arg, http_exchange_t *exchange);

@@ -6,23 +6,12 @@
 
 #include <event2/http.h>
 
-#include "api_internal.h"
+#include "api_create.h"
 #include "core/text.h"
 #include "fleet.h"
 
 
 /* --- POST /v1/rollouts --- */
-
-typedef struct {
-    api_job_t       job;
-    rollout_spec_t  spec;
-    release_t       release;
-    char           *evidence;
-    record_t        present;
-    fleet_t         fleet;
-    unsigned        tries;
-} create_job_t;
-
 
 static void api_create_promotes(void *arg, store_status_t status, bool has);
 static void api_create_read(create_job_t *create);
@@ -40,6 +29,7 @@ api_create_clean(api_job_t *job)
     create_job_t  *create = (create_job_t *) job;
 
     free(create->evidence);
+    cJSON_Delete(create->list);
     spec_free(&create->spec);      /* the release borrows */
 }
 
@@ -89,17 +79,40 @@ api_create(void *arg, http_exchange_t *exchange)
         return;
     }
 
-    create = api_job_new(api, exchange, sizeof(create_job_t));
+    create = api_create_new(api, exchange);
     if (create == NULL) {
         spec_free(&spec);
         return;
     }
 
-    create->job.clean = api_create_clean;
     create->spec = spec;
+    api_create_begin(create);
+}
 
-    if (spec.promotion_from[0] != '\0') {
-        store_has_succeeded(api->store, spec.promotion_from, spec.version,
+
+create_job_t *
+api_create_new(api_t *api, http_exchange_t *exchange)
+{
+    create_job_t  *create;
+
+    create = api_job_new(api, exchange, sizeof(create_job_t));
+
+    if (create != NULL) {
+        create->job.clean = api_create_clean;
+    }
+
+    return create;
+}
+
+
+void
+api_create_begin(create_job_t *create)
+{
+    api_t           *api = create->job.api;
+    rollout_spec_t  *spec = &create->spec;
+
+    if (spec->promotion_from[0] != '\0') {
+        store_has_succeeded(api->store, spec->promotion_from, spec->version,
                             api_create_promotes, create);
         return;
     }
@@ -335,7 +348,10 @@ api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
     release->revision = all->route.revision;
     release->created_ms = now;
     release->updated_ms = now;
-    rollout_init(&release->state, api_actor(&create->job.who, NULL), now);
+    rollout_init(&release->state, api_actor(&create->job.who, create->actor),
+                 now);
+    text_copy(release->state.reason, sizeof(release->state.reason),
+              create->reason);
 
     evidence_init(&evidence, release);
     free(create->evidence);
