@@ -22,7 +22,7 @@ around_ran(void *arg, const char *upstream, const char *rollout,
 
 around_t *
 around_new(struct event_base *base, log_t *log, store_t *store,
-    const config_t *config)
+    agent_t *agent, const config_t *config)
 {
     around_t    *around;
     settings_t  *settings = config->settings;
@@ -62,7 +62,9 @@ around_new(struct event_base *base, log_t *log, store_t *store,
     around->herald = herald_new(base, log, store, settings, around->notify,
                                 around->runner, config->node);
 
-    if (around->herald == NULL) {
+    around->heal = heal_new(base, log, store, agent, around->fetch, config);
+
+    if (around->herald == NULL || around->heal == NULL) {
         around_free(around);
         return NULL;
     }
@@ -78,6 +80,7 @@ around_free(around_t *around)
         return;
     }
 
+    heal_free(around->heal);
     notify_free(around->notify);
     herald_free(around->herald);
     freeze_free(around->freeze);

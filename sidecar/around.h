@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "freeze.h"
+#include "heal.h"
 #include "herald.h"
 #include "lib/fetch.h"
 #include "notify.h"
@@ -16,18 +17,19 @@
 typedef struct {
     struct event_base  *base;
     log_t              *log;
-    store_t            *store;     /* borrowed, as the two above */
+    store_t            *store;     /* borrowed, as all above */
     const config_t     *config;
     fetch_t            *fetch;
     runner_t           *runner;
     notify_t           *notify;
     freeze_t           *freeze;
     herald_t           *herald;
+    heal_t             *heal;
 } around_t;
 
 /* NULL: no memory. */
 around_t *around_new(struct event_base *base, log_t *log, store_t *store,
-    const config_t *config);
+    agent_t *agent, const config_t *config);
 /* Before store_free(), after all that uses it. */
 void around_free(around_t *around);
 

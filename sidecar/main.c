@@ -251,7 +251,7 @@ canaryd_start(canaryd_t *canaryd)
     }
 
     canaryd->around = around_new(canaryd->base, canaryd->log, canaryd->store,
-                                 config);
+                                 canaryd->agent, config);
     if (canaryd->around == NULL) {
         goto no_memory;
     }
