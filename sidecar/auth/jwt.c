@@ -12,6 +12,7 @@
 #include "base64url.h"
 
 #define JWT_HEADER_MAX  2048
+#define JWT_PREFIX      "jwt:"     /* of names */
 
 static const char *jwt_header(const char *token, auth_alg_t *alg, char *id,
     size_t size);
@@ -259,7 +260,7 @@ static const char *
 jwt_identity(const auth_jwt_config_t *config, const cJSON *claims,
     auth_identity_t *identity)
 {
-    size_t        i, len;
+    size_t        i, len, prefix;
     const char   *name;
     const cJSON  *claim, *item;
 
@@ -295,12 +296,17 @@ jwt_identity(const auth_jwt_config_t *config, const cJSON *claims,
         return "the token says not who it is of";
     }
 
-    /* A long one keeps its end, which tells more: ...:ref:refs/heads/main */
+    /* Nobody is taken for who has a token or comes by the socket.  A long one
+     * keeps its end, which tells more: ...:ref:refs/heads/main */
+    strcpy(identity->name, JWT_PREFIX);
+    prefix = strlen(JWT_PREFIX);
     len = strlen(name);
-    name += len >= AUTH_NAME_LEN ? len - (AUTH_NAME_LEN - 1) : 0;
+    name += len >= AUTH_NAME_LEN - prefix
+            ? len - (AUTH_NAME_LEN - prefix - 1) : 0;
 
     for (i = 0; name[i] != '\0'; i++) {
-        identity->name[i] = name[i] > ' ' && name[i] <= '~' ? name[i] : '_';
+        identity->name[prefix + i] = name[i] > ' ' && name[i] <= '~'
+                                     ? name[i] : '_';
     }
 
     return NULL;

@@ -149,6 +149,20 @@ subtest 'only some upstreams' => sub {
     is $r->{status}, 422, 'its own would do';
     unlike $r->{body}, qr/\bapp\b/, 'others are not named';
 
+    for my $twice ('{"upstream":"shop-eu","upstream":"app","canary":"green"}',
+        '{"upstream":"app","upstream":"shop-eu","canary":"green"}',
+        '{"Upstream":"shop-eu","upstream":"app","canary":"green"}',
+        '{"upstream":["app"],"canary":"green"}',
+        '{"upstream":"app\u0000","canary":"green"}')
+    {
+        $r = ask('shop', 'POST', '/v1/rollouts', body => $twice,
+            headers => { 'Content-Type' => 'application/json' });
+        like $r->{status}, qr/^(403|422)$/, "not by $twice";
+    }
+
+    is ask('shop', 'POST', '/v1/rollouts/app%2D0123456789/abort',
+        body => {})->{status}, 403, 'nor by another spelling of an id';
+
     my %long = (upstream => 'app', canary => 'green',
         steps => [{ weight => 1, hold => '1h' }]);
     $r = ask('some', 'POST', '/v1/rollouts', body => \%long);

@@ -234,7 +234,7 @@ subtest 'roles by rules, as for the tokens of a CI' => sub {
     is $ask->('repo:evil/shop:ref:refs/heads/main', @start), 401,
         'others are nobody';
     like $mine->log,
-        qr{msg=audit .*actor=repo:acme/shop:ref:refs/heads/main .*},
+        qr{msg=audit .*actor=jwt:repo:acme/shop:ref:refs/heads/main .*},
         'the log says who';
     $mine->stop;
 };
