@@ -122,4 +122,6 @@ $(BUILD)/objs/Makefile: config
 	    --add-dynamic-module="$(CURDIR)"' > $(CURDIR)/$(BUILD)/configure.log \
 	    || { tail -20 $(CURDIR)/$(BUILD)/configure.log >&2; exit 1; }
 
+include t/fuzz/fuzz.mk
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -275,6 +275,15 @@ config_auth_defaults(config_t *config, char *error, size_t size)
     auth_config_t      *auth = &config->auth;
     auth_jwt_config_t  *jwt = &auth->jwt;
 
+    if (!auth_configured(auth)
+        && (auth->local_set || jwt->issuer[0] != '\0'
+            || jwt->audience[0] != '\0' || jwt->rule_count > 0))
+    {
+        return config_bad(error, size, "auth and jwt: nobody is asked for "
+                          "anything without auth.tokens, jwt.keys or "
+                          "jwt.secret");
+    }
+
     auth->local = auth->local_set ? auth->local : AUTH_OPERATOR;
     auth->failures = auth->failures ? auth->failures : 10;
     jwt->leeway = jwt->leeway_set ? jwt->leeway : 30;

@@ -149,6 +149,20 @@ subtest 'only some upstreams' => sub {
     is $r->{status}, 422, 'its own would do';
     unlike $r->{body}, qr/\bapp\b/, 'others are not named';
 
+    for my $twice ('{"upstream":"shop-eu","upstream":"app","canary":"green"}',
+        '{"upstream":"app","upstream":"shop-eu","canary":"green"}',
+        '{"Upstream":"shop-eu","upstream":"app","canary":"green"}',
+        '{"upstream":["app"],"canary":"green"}',
+        '{"upstream":"app\u0000","canary":"green"}')
+    {
+        $r = ask('shop', 'POST', '/v1/rollouts', body => $twice,
+            headers => { 'Content-Type' => 'application/json' });
+        like $r->{status}, qr/^(403|422)$/, "not by $twice";
+    }
+
+    is ask('shop', 'POST', '/v1/rollouts/app%2D0123456789/abort',
+        body => {})->{status}, 403, 'nor by another spelling of an id';
+
     my %long = (upstream => 'app', canary => 'green',
         steps => [{ weight => 1, hold => '1h' }]);
     $r = ask('some', 'POST', '/v1/rollouts', body => \%long);
@@ -401,8 +415,9 @@ subtest '10 000 bad logins' => sub {
         if !$status{401};
     cmp_ok $status{401} // 0, '<', 100, 'nearly all of them unseen';
     is $status{200} // 0, 0, 'none got in';
-    cmp_ok $memory->() - $before, '<', sanitized() ? 65536 : 2048,
-        'in the same memory';
+    # what is freed is kept for a while by the sanitizers
+    cmp_ok $memory->() - $before, '<', 2048, 'in the same memory'
+        unless sanitized();
     cmp_ok(scalar(() = $canaryd->log =~ /\n/g) - $lines, '<', 200,
         'and few lines');
 

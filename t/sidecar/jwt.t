@@ -234,7 +234,7 @@ subtest 'roles by rules, as for the tokens of a CI' => sub {
     is $ask->('repo:evil/shop:ref:refs/heads/main', @start), 401,
         'others are nobody';
     like $mine->log,
-        qr{msg=audit .*actor=repo:acme/shop:ref:refs/heads/main .*},
+        qr{msg=audit .*actor=jwt:repo:acme/shop:ref:refs/heads/main .*},
         'the log says who';
     $mine->stop;
 };
@@ -255,6 +255,19 @@ subtest 'upstreams by a claim' => sub {
     is $seen->(), 401, 'no claim, no entry';
     is $seen->(ups => []), 401, 'nor with an empty one';
     is $seen->(ups => 'a/b'), 401, 'nor with no pattern';
+    $mine->stop;
+};
+
+
+subtest 'many keys' => sub {
+    my %many = map { ("k$_" => $_ == 6 ? $ec_pub : (key_pair('ec'))[1]) }
+        1 .. 6;
+    my $mine = start('many', ['keys: ' . jwks(\%many)]);
+
+    is get($mine, jwt(alg => 'ES256', key => $ec, claims => claims(),
+        header => { kid => 'k6' }))->{status}, 200, 'by its name';
+    is get($mine, jwt(alg => 'ES256', key => $ec, claims => claims()))
+        ->{status}, 401, 'without one only the first are tried';
     $mine->stop;
 };
 

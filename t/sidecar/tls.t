@@ -138,6 +138,38 @@ subtest 'client certificates' => sub {
 };
 
 
+subtest 'behind nginx, by conf/nginx-api.conf' => sub {
+    chmod 0600, "$dir/one.key";
+    my $mine = canaryd(%opt, node => 'proxied', wait => 'live',
+        args => ['--listen', "127.0.0.1:$plain"],
+        config => "auth: {tokens: $file}\n");
+    my $conf = slurp(Canary::Test::root() . '/conf/nginx-api.conf');
+
+    $conf =~ s/listen 443/listen 127.0.0.1:$port/;
+    $conf =~ s/127\.0\.0\.1:7070/127.0.0.1:$plain/g;
+    $conf =~ s{/etc/nginx/canary.example.com.(crt|key)}{$dir/one.$1}g;
+
+    my $temp = join '', map { "${_}_temp_path $dir/$_;\n" }
+        qw(client_body proxy fastcgi uwsgi scgi);
+    spew("$dir/proxy.conf", "pid $dir/proxy.pid; daemon off;\n"
+        . "error_log $dir/proxy.log;\nevents {}\n"
+        . "http { access_log off;\n$temp$conf}\n");
+
+    my $pid = spawn(name => 'nginx', out => "$dir/proxy.out",
+        err => "$dir/proxy.err",
+        cmd => ['nginx', '-e', "$dir/proxy.log", '-p', $dir, '-c',
+            "$dir/proxy.conf"]);
+    wait_for { get($port) =~ /"upstreams"/ } 10, 'an answer by nginx';
+
+    my (undef, $out) = run('curl', '-s', '--cacert', "$dir/one.crt",
+        '-w', '%{http_code}', '-H', 'Authorization: Bearer ann.wrong',
+        "https://127.0.0.1:$port/v1/upstreams");
+    like $out, qr/not known.*401/, 'a wrong token is refused';
+    stop_process($pid);
+    $mine->stop;
+};
+
+
 subtest 'what must not be' => sub {
     my $try = sub {
         my ($tls, @args) = @_;
