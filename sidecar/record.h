@@ -76,6 +76,11 @@ const record_group_t *record_group(const record_t *record, const char *name);
 /* One that is not named yet. */
 void record_add_group(record_t *record, const char *name, unsigned weight);
 
+/* The weight of a group in a stratum: 0 is the record's own weights, the
+ * others are those of its rules with weights, in their order. */
+unsigned record_share(const record_t *record, unsigned stratum,
+    const char *name);
+
 /* What a rollout wants in place of what *record says.  Its id is the salt,
  * or as much of its end as a salt may have. */
 void record_route(record_t *record, const rollout_spec_t *spec,

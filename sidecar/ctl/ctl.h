@@ -32,6 +32,9 @@ typedef struct {
     const char   *reason;
     long          limit;
     long          revision;        /* -1: not given */
+    long          runs;            /* 0: not given */
+    long          seed;
+    const char   *simulated;       /* the case; NULL: all */
     cJSON        *spec;            /* what flags say of it; owned */
     int           count;           /* of positional arguments */
     char        **values;
@@ -76,6 +79,11 @@ int ctl_list(const ctl_args_t *args, const char *command);
 int ctl_watch(const ctl_args_t *args, const char *command);
 int ctl_command(const ctl_args_t *args, const char *command);
 int ctl_judge(const ctl_args_t *args, const char *command);
+int ctl_simulate(const ctl_args_t *args, const char *command);
+
+/* start.c: the spec of -f and the flags, {} without any; the caller owns it;
+ * NULL: *rc is the exit code after an error message. */
+cJSON *ctl_spec(const ctl_args_t *args, int *rc);
 
 /* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);
