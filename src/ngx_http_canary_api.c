@@ -11,78 +11,89 @@
 #define NGX_HTTP_CANARY_MAX_BODY     65536
 
 
+typedef enum {
+    NGX_HTTP_CANARY_API_ALL = 0,
+    NGX_HTTP_CANARY_API_ONE,
+    NGX_HTTP_CANARY_API_LEASE,
+    NGX_HTTP_CANARY_API_SERVER
+} ngx_http_canary_api_e;
+
+
+/* what a path names */
+
 typedef struct {
-    ngx_uint_t                       status;
-    char                            *title;
-} ngx_http_canary_title_t;
+    ngx_http_canary_api_e            what;
+    ngx_http_canary_srv_conf_t      *conf;
+    ngx_http_canary_group_t         *group;
+    ngx_str_t                        server;
+} ngx_http_canary_route_t;
 
 
 static ngx_int_t ngx_http_canary_api_route(ngx_http_request_t *r,
-    ngx_http_canary_srv_conf_t **conf, ngx_uint_t *lease);
+    ngx_http_canary_route_t *route);
+static ngx_int_t ngx_http_canary_api_route_below(ngx_str_t *path,
+    ngx_http_canary_route_t *route);
 static ngx_int_t ngx_http_canary_api_write(ngx_http_request_t *r);
 static void ngx_http_canary_api_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_canary_api_read_body(ngx_http_request_t *r,
     ngx_str_t *body);
 static ngx_int_t ngx_http_canary_api_put(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, cJSON *json);
+static char *ngx_http_canary_api_removed(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_record_t *record);
 static ngx_int_t ngx_http_canary_api_lease(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, cJSON *json);
+static ngx_int_t ngx_http_canary_api_server(ngx_http_request_t *r,
+    ngx_http_canary_route_t *route, cJSON *json);
 static ngx_int_t ngx_http_canary_api_all(ngx_http_request_t *r);
+static ngx_int_t ngx_http_canary_api_all_step(ngx_http_canary_task_t *task);
 static ngx_int_t ngx_http_canary_api_one(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_uint_t counters);
 static ngx_int_t ngx_http_canary_api_json(ngx_http_request_t *r,
     ngx_http_canary_out_t *out);
-static ngx_int_t ngx_http_canary_api_allow(ngx_http_request_t *r,
-    char *methods);
-static ngx_int_t ngx_http_canary_api_stale(ngx_http_request_t *r,
-    uint64_t present, char *field, char *detail);
-static ngx_int_t ngx_http_canary_api_problem(ngx_http_request_t *r,
-    ngx_uint_t status, char *field, char *detail);
-static void ngx_http_canary_print_problem(ngx_http_canary_out_t *out,
-    ngx_uint_t status, char *field, char *detail);
 
 
 static ngx_str_t  ngx_http_canary_json_type =
     ngx_string("application/json");
-static ngx_str_t  ngx_http_canary_problem_type =
-    ngx_string("application/problem+json");
-
-
-static ngx_http_canary_title_t  ngx_http_canary_titles[] = {
-    { 400, "Bad Request" },
-    { 403, "Forbidden" },
-    { 404, "Not Found" },
-    { 405, "Method Not Allowed" },
-    { 409, "Conflict" },
-    { 413, "Content Too Large" },
-    { 415, "Unsupported Media Type" },
-    { 422, "Unprocessable Content" },
-    { 0, "Error" }
-};
 
 
 ngx_int_t
 ngx_http_canary_api_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                    rc;
-    ngx_uint_t                   lease;
-    ngx_http_canary_srv_conf_t  *conf;
+    ngx_int_t                rc;
+    ngx_http_canary_route_t  route;
 
-    rc = ngx_http_canary_api_route(r, &conf, &lease);
+    rc = ngx_http_canary_api_route(r, &route);
 
     if (rc != NGX_OK) {
         (void) ngx_http_discard_request_body(r);
-        return ngx_http_canary_api_problem(r, NGX_HTTP_NOT_FOUND, NULL,
-                  "there are upstreams, upstreams/NAME and "
-                  "upstreams/NAME/lease, for upstreams of this nginx");
+        return ngx_http_canary_problem(r, NGX_HTTP_NOT_FOUND, NULL,
+                  "there are upstreams, upstreams/NAME, upstreams/NAME/lease "
+                  "and upstreams/NAME/groups/GROUP/servers/ADDRESS, for "
+                  "upstreams and groups of this nginx");
     }
 
-    if (r->method == NGX_HTTP_PUT && conf && !lease) {
-        return ngx_http_canary_api_write(r);
-    }
+    switch (route.what) {
 
-    if (r->method == NGX_HTTP_POST && lease) {
-        return ngx_http_canary_api_write(r);
+    case NGX_HTTP_CANARY_API_LEASE:
+
+        if (r->method == NGX_HTTP_POST) {
+            return ngx_http_canary_api_write(r);
+        }
+
+        break;
+
+    case NGX_HTTP_CANARY_API_ONE:
+    case NGX_HTTP_CANARY_API_SERVER:
+
+        if (r->method == NGX_HTTP_PUT) {
+            return ngx_http_canary_api_write(r);
+        }
+
+        break;
+
+    default: /* NGX_HTTP_CANARY_API_ALL */
+        break;
     }
 
     rc = ngx_http_discard_request_body(r);
@@ -91,34 +102,35 @@ ngx_http_canary_api_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    if (lease) {
-        return ngx_http_canary_api_allow(r, "POST");
+    if (route.what == NGX_HTTP_CANARY_API_LEASE) {
+        return ngx_http_canary_not_allowed(r, "POST");
+    }
+
+    if (route.what == NGX_HTTP_CANARY_API_SERVER) {
+        return ngx_http_canary_not_allowed(r, "PUT");
     }
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
-        return ngx_http_canary_api_allow(r, conf ? "GET, HEAD, PUT"
-                                                 : "GET, HEAD");
+        return ngx_http_canary_not_allowed(r, route.conf ? "GET, HEAD, PUT"
+                                                         : "GET, HEAD");
     }
 
-    return conf ? ngx_http_canary_api_one(r, conf, 1)
-                : ngx_http_canary_api_all(r);
+    return route.conf ? ngx_http_canary_api_one(r, route.conf, 1)
+                      : ngx_http_canary_api_all(r);
 }
 
 
-/* conf is NULL for all upstreams */
-
 static ngx_int_t
 ngx_http_canary_api_route(ngx_http_request_t *r,
-    ngx_http_canary_srv_conf_t **conf, ngx_uint_t *lease)
+    ngx_http_canary_route_t *route)
 {
-    ngx_str_t                     path, *name;
+    ngx_str_t                     path, rest, *name;
     ngx_uint_t                    i;
     ngx_http_core_loc_conf_t     *clcf;
     ngx_http_canary_srv_conf_t  **confs;
     ngx_http_canary_main_conf_t  *cmcf;
 
-    *conf = NULL;
-    *lease = 0;
+    ngx_memzero(route, sizeof(ngx_http_canary_route_t));
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
@@ -170,19 +182,71 @@ ngx_http_canary_api_route(ngx_http_request_t *r,
             continue;
         }
 
-        if (path.len == name->len) {
-            *conf = confs[i];
+        rest.data = path.data + name->len;
+        rest.len = path.len - name->len;
+
+        route->conf = confs[i];
+
+        if (ngx_http_canary_api_route_below(&rest, route) == NGX_OK) {
             return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* an address may have slashes: "unix:/run/app.sock" */
+
+static ngx_int_t
+ngx_http_canary_api_route_below(ngx_str_t *path,
+    ngx_http_canary_route_t *route)
+{
+    size_t       len;
+    u_char      *p, *last;
+    ngx_str_t   *name;
+    ngx_uint_t   i;
+
+    if (path->len == 0) {
+        route->what = NGX_HTTP_CANARY_API_ONE;
+        return NGX_OK;
+    }
+
+    if (path->len == sizeof("/lease") - 1
+        && ngx_memcmp(path->data, "/lease", sizeof("/lease") - 1) == 0)
+    {
+        route->what = NGX_HTTP_CANARY_API_LEASE;
+        return NGX_OK;
+    }
+
+    if (path->len < sizeof("/groups/") - 1
+        || ngx_memcmp(path->data, "/groups/", sizeof("/groups/") - 1) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    p = path->data + sizeof("/groups/") - 1;
+    last = path->data + path->len;
+
+    for (i = 0; i < route->conf->ngroups; i++) {
+        name = &route->conf->groups[i].name;
+        len = name->len + sizeof("/servers/") - 1;
+
+        if ((size_t) (last - p) <= len
+            || ngx_memcmp(p, name->data, name->len) != 0
+            || ngx_memcmp(p + name->len, "/servers/",
+                          sizeof("/servers/") - 1)
+               != 0)
+        {
+            continue;
         }
 
-        if (path.len == name->len + sizeof("/lease") - 1
-            && ngx_memcmp(path.data + name->len, "/lease",
-                          sizeof("/lease") - 1) == 0)
-        {
-            *conf = confs[i];
-            *lease = 1;
-            return NGX_OK;
-        }
+        route->what = NGX_HTTP_CANARY_API_SERVER;
+        route->group = &route->conf->groups[i];
+        route->server.data = p + len;
+        route->server.len = last - p - len;
+
+        return NGX_OK;
     }
 
     return NGX_DECLINED;
@@ -201,13 +265,13 @@ ngx_http_canary_api_write(ngx_http_request_t *r)
 
     if (!clcf->write) {
         (void) ngx_http_discard_request_body(r);
-        return ngx_http_canary_api_problem(r, NGX_HTTP_FORBIDDEN, NULL,
+        return ngx_http_canary_problem(r, NGX_HTTP_FORBIDDEN, NULL,
                                "this location has no canary_api write=on");
     }
 
     if (r->headers_in.content_length_n > NGX_HTTP_CANARY_MAX_BODY) {
         (void) ngx_http_discard_request_body(r);
-        return ngx_http_canary_api_problem(r,
+        return ngx_http_canary_problem(r,
                                NGX_HTTP_REQUEST_ENTITY_TOO_LARGE, NULL,
                                "a body may have 65536 bytes");
     }
@@ -223,7 +287,7 @@ ngx_http_canary_api_write(ngx_http_request_t *r)
             && type->data[len] != ' '))
     {
         (void) ngx_http_discard_request_body(r);
-        return ngx_http_canary_api_problem(r,
+        return ngx_http_canary_problem(r,
                                NGX_HTTP_UNSUPPORTED_MEDIA_TYPE, NULL,
                                "Content-Type must be application/json");
     }
@@ -246,22 +310,21 @@ ngx_http_canary_api_body(ngx_http_request_t *r)
     cJSON                       *json;
     ngx_int_t                    rc;
     ngx_str_t                    body;
-    ngx_uint_t                   lease;
-    ngx_http_canary_srv_conf_t  *conf;
+    ngx_http_canary_route_t      route;
 
     json = NULL;
 
     rc = ngx_http_canary_api_read_body(r, &body);
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_http_canary_api_problem(r,
+        rc = ngx_http_canary_problem(r,
                                NGX_HTTP_REQUEST_ENTITY_TOO_LARGE, NULL,
                                "a body may have 65536 bytes");
         goto done;
     }
 
     if (rc != NGX_OK
-        || ngx_http_canary_api_route(r, &conf, &lease) != NGX_OK)
+        || ngx_http_canary_api_route(r, &route) != NGX_OK)
     {
         rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
         goto done;
@@ -275,13 +338,24 @@ ngx_http_canary_api_body(ngx_http_request_t *r)
     }
 
     if (json == NULL) {
-        rc = ngx_http_canary_api_problem(r, NGX_HTTP_BAD_REQUEST, NULL,
+        rc = ngx_http_canary_problem(r, NGX_HTTP_BAD_REQUEST, NULL,
                                          "the body is not JSON");
         goto done;
     }
 
-    rc = lease ? ngx_http_canary_api_lease(r, conf, json)
-               : ngx_http_canary_api_put(r, conf, json);
+    switch (route.what) {
+
+    case NGX_HTTP_CANARY_API_LEASE:
+        rc = ngx_http_canary_api_lease(r, route.conf, json);
+        break;
+
+    case NGX_HTTP_CANARY_API_SERVER:
+        rc = ngx_http_canary_api_server(r, &route, json);
+        break;
+
+    default: /* NGX_HTTP_CANARY_API_ONE */
+        rc = ngx_http_canary_api_put(r, route.conf, json);
+    }
 
 done:
 
@@ -348,6 +422,7 @@ static ngx_int_t
 ngx_http_canary_api_put(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, cJSON *json)
 {
+    char                     *field;
     uint64_t                  present;
     ngx_int_t                 rc;
     ngx_http_canary_error_t   error;
@@ -356,14 +431,22 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
     if (ngx_http_canary_parse_record(json, conf->entry, &record, &error)
         != NGX_OK)
     {
-        return ngx_http_canary_api_problem(r, 422, (char *) error.field,
+        return ngx_http_canary_problem(r, 422, (char *) error.field,
                                            (char *) error.detail);
+    }
+
+    field = ngx_http_canary_api_removed(conf, &record);
+
+    if (field) {
+        return ngx_http_canary_problem(r, 422, field,
+                         "names a group that this upstream does not have any "
+                         "more");
     }
 
     rc = ngx_http_canary_shm_put(conf->zone, conf->entry, &record, &present);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_canary_api_stale(r, present, "revision",
+        return ngx_http_canary_conflict(r, present, "revision",
                                "must be above the present revision");
     }
 
@@ -381,6 +464,117 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
 }
 
 
+/* the zone remembers groups that an earlier configuration had */
+
+static char *
+ngx_http_canary_api_removed(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_record_t *record)
+{
+    ngx_uint_t  i, n;
+
+    for (i = 0; i < NGX_HTTP_CANARY_SLOTS; i++) {
+
+        for (n = 0; n < conf->ngroups; n++) {
+            if (conf->groups[n].slot == i) {
+                break;
+            }
+        }
+
+        if (n < conf->ngroups) {
+            continue;
+        }
+
+        if (record->weights[i]) {
+            return "weights";
+        }
+
+        if (record->stable == i) {
+            return "stable";
+        }
+
+        if (record->canary == i) {
+            return "canary";
+        }
+
+        if (record->guard.failures && record->guard.slot == i) {
+            return "guard";
+        }
+    }
+
+    return NULL;
+}
+
+
+/* {"drain": true} */
+
+static ngx_int_t
+ngx_http_canary_api_server(ngx_http_request_t *r,
+    ngx_http_canary_route_t *route, cJSON *json)
+{
+    cJSON                         *item;
+    ngx_int_t                      rc;
+    ngx_http_canary_out_t          out;
+    ngx_http_canary_zone_t        *zone;
+    ngx_http_canary_main_conf_t   *cmcf;
+    ngx_http_upstream_rr_peers_t  *peers;
+
+    item = cJSON_IsObject(json) ? json->child : NULL;
+
+    if (item == NULL || item->next || ngx_strcmp(item->string, "drain") != 0
+        || !cJSON_IsBool(item))
+    {
+        return ngx_http_canary_problem(r, 422, "drain",
+                               "must be the only field, and true or false");
+    }
+
+    peers = ngx_http_canary_drain_peers(route->group->upstream);
+
+    if (peers == NULL) {
+        return ngx_http_canary_problem(r, NGX_HTTP_CONFLICT, NULL,
+                               "the group needs a \"zone\": without one each "
+                               "worker has its servers for itself");
+    }
+
+    zone = route->conf->zone;
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
+
+    rc = ngx_http_canary_drain(cmcf, zone, route->group, &route->server,
+                               cJSON_IsTrue(item));
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_canary_problem(r, NGX_HTTP_NOT_FOUND, NULL,
+                               "the group has no server of this address");
+    }
+
+    if (rc == NGX_BUSY) {
+        return ngx_http_canary_problem(r, NGX_HTTP_INSUFFICIENT_STORAGE,
+                               NULL, "canary_zone is full or has too many "
+                               "drained servers");
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
+                  "server \"%V\" of group \"%V\" %s", &route->server,
+                  &route->group->name,
+                  cJSON_IsTrue(item) ? "is drained" : "is not drained");
+
+    (void) ngx_http_canary_state_save(zone, r->connection->log);
+
+    ngx_http_canary_out_init(&out, r->pool);
+
+    ngx_http_canary_print(&out, "{");
+    ngx_http_canary_print_head(&out, zone);
+    ngx_http_canary_print(&out, ", \"upstream\": ");
+    ngx_http_canary_print_string(&out, &route->conf->upstream->host);
+    ngx_http_canary_print(&out, ", \"group\": ");
+    ngx_http_canary_print_string(&out, &route->group->name);
+    ngx_http_canary_print(&out, ",\n \"servers\": ");
+    ngx_http_canary_print_servers(&out, peers, &route->server);
+    ngx_http_canary_print(&out, "}\n");
+
+    return ngx_http_canary_api_json(r, &out);
+}
+
+
 static ngx_int_t
 ngx_http_canary_api_lease(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, cJSON *json)
@@ -389,14 +583,14 @@ ngx_http_canary_api_lease(ngx_http_request_t *r,
     ngx_http_canary_out_t  out;
 
     if (ngx_http_canary_parse_revision(json, &revision) != NGX_OK) {
-        return ngx_http_canary_api_problem(r, 422, "revision",
+        return ngx_http_canary_problem(r, 422, "revision",
                         "must be the only field, a whole number above 0");
     }
 
     if (ngx_http_canary_shm_renew(conf->zone, conf->entry, revision, &present)
         != NGX_OK)
     {
-        return ngx_http_canary_api_stale(r, present, "revision",
+        return ngx_http_canary_conflict(r, present, "revision",
                         present == revision ? "the record has no lease"
                                             : "is not the present revision");
     }
@@ -414,38 +608,61 @@ ngx_http_canary_api_lease(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_canary_api_all(ngx_http_request_t *r)
 {
+    ngx_http_canary_task_t  *task;
+
+    task = ngx_pcalloc(r->pool, sizeof(ngx_http_canary_task_t));
+    if (task == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    task->step = ngx_http_canary_api_all_step;
+
+    return ngx_http_canary_run(r, task, &ngx_http_canary_json_type);
+}
+
+
+/* an upstream is a step, so that its groups are of one moment */
+
+static ngx_int_t
+ngx_http_canary_api_all_step(ngx_http_canary_task_t *task)
+{
     ngx_uint_t                    i;
-    ngx_http_canary_out_t         out;
+    ngx_http_canary_out_t        *out;
     ngx_http_canary_zone_t      **zones;
     ngx_http_canary_srv_conf_t  **confs;
     ngx_http_canary_main_conf_t  *cmcf;
 
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
+    cmcf = ngx_http_get_module_main_conf(task->request,
+                                         ngx_http_canary_module);
+    out = &task->out;
+    i = task->major++;
 
-    ngx_http_canary_out_init(&out, r->pool);
+    if (i == 0) {
+        ngx_http_canary_print(out, "{");
 
-    ngx_http_canary_print(&out, "{");
+        if (cmcf->zones.nelts) {
+            zones = cmcf->zones.elts;
+            ngx_http_canary_print_head(out, zones[0]);
+            ngx_http_canary_print(out, ", ");
+        }
 
-    if (cmcf->zones.nelts) {
-        zones = cmcf->zones.elts;
-        ngx_http_canary_print_head(&out, zones[0]);
-        ngx_http_canary_print(&out, ", ");
+        ngx_http_canary_print(out, "\"upstreams\": {");
     }
 
-    ngx_http_canary_print(&out, "\"upstreams\": {");
+    if (i < cmcf->upstreams.nelts) {
+        confs = cmcf->upstreams.elts;
 
-    confs = cmcf->upstreams.elts;
+        ngx_http_canary_print(out, i ? ",\n" : "\n");
+        ngx_http_canary_print_string(out, &confs[i]->upstream->host);
+        ngx_http_canary_print(out, ": ");
+        ngx_http_canary_print_upstream(out, confs[i], 1);
 
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        ngx_http_canary_print(&out, i ? ",\n" : "\n");
-        ngx_http_canary_print_string(&out, &confs[i]->upstream->host);
-        ngx_http_canary_print(&out, ": ");
-        ngx_http_canary_print_upstream(&out, confs[i], 1);
+        return NGX_AGAIN;
     }
 
-    ngx_http_canary_print(&out, "}}\n");
+    ngx_http_canary_print(out, "}}\n");
 
-    return ngx_http_canary_api_json(r, &out);
+    return NGX_OK;
 }
 
 
@@ -469,88 +686,4 @@ ngx_http_canary_api_json(ngx_http_request_t *r, ngx_http_canary_out_t *out)
 {
     return ngx_http_canary_send(r, out, NGX_HTTP_OK,
                                 &ngx_http_canary_json_type);
-}
-
-
-static ngx_int_t
-ngx_http_canary_api_allow(ngx_http_request_t *r, char *methods)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = 1;
-    ngx_str_set(&h->key, "Allow");
-    h->value.data = (u_char *) methods;
-    h->value.len = ngx_strlen(methods);
-
-    return ngx_http_canary_api_problem(r, NGX_HTTP_NOT_ALLOWED, NULL,
-                                       methods);
-}
-
-
-static ngx_int_t
-ngx_http_canary_api_stale(ngx_http_request_t *r, uint64_t present,
-    char *field, char *detail)
-{
-    ngx_http_canary_out_t  out;
-
-    ngx_http_canary_out_init(&out, r->pool);
-
-    ngx_http_canary_print_problem(&out, NGX_HTTP_CONFLICT, field, detail);
-    ngx_http_canary_print(&out, ", \"revision\": %uL}\n", present);
-
-    return ngx_http_canary_send(r, &out, NGX_HTTP_CONFLICT,
-                                &ngx_http_canary_problem_type);
-}
-
-
-static ngx_int_t
-ngx_http_canary_api_problem(ngx_http_request_t *r, ngx_uint_t status,
-    char *field, char *detail)
-{
-    ngx_http_canary_out_t  out;
-
-    ngx_http_canary_out_init(&out, r->pool);
-
-    ngx_http_canary_print_problem(&out, status, field, detail);
-    ngx_http_canary_print(&out, "}\n");
-
-    return ngx_http_canary_send(r, &out, status,
-                                &ngx_http_canary_problem_type);
-}
-
-
-static void
-ngx_http_canary_print_problem(ngx_http_canary_out_t *out, ngx_uint_t status,
-    char *field, char *detail)
-{
-    ngx_str_t                 s;
-    ngx_http_canary_title_t  *title;
-
-    for (title = ngx_http_canary_titles; title->status; title++) {
-        if (title->status == status) {
-            break;
-        }
-    }
-
-    ngx_http_canary_print(out, "{\"type\": \"about:blank\", \"title\": "
-                          "\"%s\", \"status\": %ui, \"detail\": ",
-                          title->title, status);
-
-    s.data = (u_char *) detail;
-    s.len = ngx_strlen(detail);
-    ngx_http_canary_print_string(out, &s);
-
-    if (field && field[0]) {
-        s.data = (u_char *) field;
-        s.len = ngx_strlen(field);
-        ngx_http_canary_print(out, ", \"field\": ");
-        ngx_http_canary_print_string(out, &s);
-    }
 }

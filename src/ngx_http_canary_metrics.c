@@ -46,6 +46,8 @@ static void ngx_http_canary_metric_zone_bytes(ngx_http_canary_out_t *out,
     ngx_http_canary_main_conf_t *cmcf, char *name);
 static void ngx_http_canary_metric_zone_used(ngx_http_canary_out_t *out,
     ngx_http_canary_main_conf_t *cmcf, char *name);
+static void ngx_http_canary_metric_drained(ngx_http_canary_out_t *out,
+    ngx_http_canary_main_conf_t *cmcf, char *name);
 static void ngx_http_canary_metric_revision(ngx_http_canary_out_t *out,
     ngx_http_canary_main_conf_t *cmcf, char *name);
 static void ngx_http_canary_metric_lapsed(ngx_http_canary_out_t *out,
@@ -112,6 +114,10 @@ static ngx_http_canary_metric_t  ngx_http_canary_metric_list[] = {
     { "nginx_canary_zone_used_bytes", "gauge",
       "Memory of the zone that is taken.",
       ngx_http_canary_metric_zone_used, NULL },
+
+    { "nginx_canary_drained_servers", "gauge",
+      "Servers that were told to take no new request.",
+      ngx_http_canary_metric_drained, NULL },
 
     { "nginx_canary_revision", "gauge",
       "Revision of the routing record that is served.",
@@ -357,6 +363,24 @@ ngx_http_canary_metric_zone_used(ngx_http_canary_out_t *out,
     ngx_http_canary_metric_zone(out, cmcf, name,
                         offsetof(ngx_http_canary_zone_info_t, pages_used),
                         sizeof(ngx_http_canary_shard_t));
+}
+
+
+static void
+ngx_http_canary_metric_drained(ngx_http_canary_out_t *out,
+    ngx_http_canary_main_conf_t *cmcf, char *name)
+{
+    ngx_uint_t                i;
+    ngx_http_canary_zone_t  **zones;
+
+    zones = cmcf->zones.elts;
+
+    for (i = 0; i < cmcf->zones.nelts; i++) {
+        ngx_http_canary_print(out, "%s{zone=", name);
+        ngx_http_canary_print_string(out, &zones[i]->name);
+        ngx_http_canary_print(out, "} %ui\n",
+                              ngx_http_canary_drain_count(zones[i]));
+    }
 }
 
 

@@ -294,9 +294,9 @@ ngx_http_canary_create_loc_conf(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_canary_init_module(ngx_cycle_t *cycle)
 {
-    ngx_uint_t                    i;
+    ngx_uint_t                    i, n;
     ngx_http_canary_zone_t      **zones;
-    ngx_http_canary_srv_conf_t  **confs;
+    ngx_http_canary_srv_conf_t   *conf, **confs;
     ngx_http_canary_main_conf_t  *cmcf;
 
     cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_canary_module);
@@ -310,7 +310,20 @@ ngx_http_canary_init_module(ngx_cycle_t *cycle)
     confs = cmcf->upstreams.elts;
 
     for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        ngx_http_canary_refresh(confs[i]);
+        conf = confs[i];
+
+        ngx_http_canary_refresh(conf);
+
+        for (n = 0; n < NGX_HTTP_CANARY_SLOTS; n++) {
+            if (conf->view.removed & (1 << n)) {
+                ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                              "canary upstream \"%V\" has no group \"%V\" any "
+                              "more, its share goes to \"%V\"",
+                              &conf->upstream->host,
+                              ngx_http_canary_shm_slot_name(conf->entry, n),
+                              &conf->groups[conf->view.stable].name);
+            }
+        }
     }
 
     if (ngx_test_config) {
@@ -320,6 +333,10 @@ ngx_http_canary_init_module(ngx_cycle_t *cycle)
     zones = cmcf->zones.elts;
 
     for (i = 0; i < cmcf->zones.nelts; i++) {
+
+        /* groups have new zones, in which nothing is drained */
+
+        ngx_http_canary_drain_apply(zones[i], cycle->log, 1);
 
         if (ngx_http_canary_state_init_module(cycle, zones[i]) != NGX_OK) {
             return NGX_ERROR;
