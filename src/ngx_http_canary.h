@@ -114,6 +114,7 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t                       write;
+    ngx_array_t                     *bounds;     /* of canary_metrics */
 } ngx_http_canary_loc_conf_t;
 
 
@@ -317,7 +318,7 @@ void ngx_http_canary_drain_load(ngx_http_canary_zone_t *zone, cJSON *json,
 /* handlers */
 
 ngx_int_t ngx_http_canary_api_handler(ngx_http_request_t *r);
-ngx_int_t ngx_http_canary_metrics_handler(ngx_http_request_t *r);
+char *ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 extern ngx_str_t  ngx_http_canary_reasons[];

@@ -44,7 +44,7 @@ static ngx_uint_t ngx_http_canary_drain_mark(
     ngx_http_upstream_rr_peers_t *peers, ngx_str_t *addr, ngx_uint_t drain);
 
 
-/* NULL: each worker has the servers for itself, or they are not round robin's */
+/* NULL: each worker has the servers for itself */
 
 ngx_http_upstream_rr_peers_t *
 ngx_http_canary_drain_peers(ngx_http_upstream_srv_conf_t *us)

@@ -26,8 +26,6 @@ static char *ngx_http_canary_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_canary_api(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 
 
 static struct sockaddr  ngx_http_canary_nosockaddr;
@@ -99,7 +97,7 @@ static ngx_command_t  ngx_http_canary_commands[] = {
       NULL },
 
     { ngx_string("canary_metrics"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_canary_metrics,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -285,6 +283,7 @@ ngx_http_canary_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc(); the handler is not inherited, so neither is this:
      *
      *     conf->write = 0;
+     *     conf->bounds = NULL;
      */
 
     return ngx_pcalloc(cf->pool, sizeof(ngx_http_canary_loc_conf_t));
@@ -749,23 +748,6 @@ ngx_http_canary_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     core->handler = ngx_http_canary_api_handler;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_core_loc_conf_t  *core;
-
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (core->handler) {
-        return "is duplicate";
-    }
-
-    core->handler = ngx_http_canary_metrics_handler;
 
     return NGX_CONF_OK;
 }
