@@ -9,6 +9,7 @@
 
 #define NGX_HTTP_CANARY_BUF_SIZE     16384
 #define NGX_HTTP_CANARY_SLICE        1000000     /* nanoseconds */
+#define NGX_HTTP_CANARY_SLICE_TIMEOUT  60000     /* it is never waited for */
 
 
 static u_char *ngx_http_canary_out_room(ngx_http_canary_out_t *out,
@@ -206,6 +207,10 @@ ngx_http_canary_run(ngx_http_request_t *r, ngx_http_canary_task_t *task,
     task->event.data = task;
     task->event.log = r->connection->log;
 
+    /* a worker that is to exit waits for timers, and only for these */
+
+    ngx_add_timer(&task->event, NGX_HTTP_CANARY_SLICE_TIMEOUT);
+
     ngx_post_event(&task->event, &ngx_posted_next_events);
 
     r->main->count++;
@@ -257,12 +262,18 @@ ngx_http_canary_run_handler(ngx_event_t *ev)
 
     ngx_http_set_log_request(c->log, r);
 
+    if (!ev->timer_set) {
+        ngx_add_timer(ev, NGX_HTTP_CANARY_SLICE_TIMEOUT);
+    }
+
     rc = ngx_http_canary_slice(task);
 
     if (rc == NGX_AGAIN) {
         ngx_post_event(ev, &ngx_posted_next_events);
         return;
     }
+
+    ngx_del_timer(ev);
 
     if (rc == NGX_OK) {
         rc = ngx_http_canary_send(r, &task->out, NGX_HTTP_OK, task->type);
@@ -284,5 +295,9 @@ ngx_http_canary_run_cleanup(void *data)
 
     if (task->event.posted) {
         ngx_delete_posted_event(&task->event);
+    }
+
+    if (task->event.timer_set) {
+        ngx_del_timer(&task->event);
     }
 }
