@@ -167,7 +167,7 @@ ngx_http_canary_state_write(ngx_http_canary_zone_t *zone, ngx_log_t *log,
     ngx_http_canary_out_t *out, ngx_atomic_uint_t generation, u_char *temp)
 {
     char         *what;
-    size_t        size;
+    u_char       *p;
     ssize_t       n;
     ngx_fd_t      fd;
     ngx_int_t     rc;
@@ -188,11 +188,15 @@ ngx_http_canary_state_write(ngx_http_canary_zone_t *zone, ngx_log_t *log,
     what = ngx_write_fd_n;
 
     for (cl = out->first; cl; cl = cl->next) {
-        size = cl->buf->last - cl->buf->pos;
-        n = ngx_write_fd(fd, cl->buf->pos, size);
 
-        if (n == -1 || (size_t) n != size) {
-            goto failed;
+        /* a disk that gets full writes some, and says so the next time */
+
+        for (p = cl->buf->pos; p < cl->buf->last; p += n) {
+            n = ngx_write_fd(fd, p, cl->buf->last - p);
+
+            if (n == -1) {
+                goto failed;
+            }
         }
     }
 
