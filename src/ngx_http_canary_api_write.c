@@ -174,6 +174,13 @@ ngx_http_canary_api_read_body(ngx_http_request_t *r, ngx_str_t *body)
             continue;
         }
 
+        if (!b->in_file) {
+
+            /* the end of a chunked body is a buffer of its own */
+
+            continue;
+        }
+
         n = ngx_read_file(b->file, p, b->file_last - b->file_pos,
                           b->file_pos);
 
