@@ -81,7 +81,7 @@ for (1 .. 50) {
     my $r = $c->request('PUT', '/canary/upstreams/app', body => record(),
         headers => { 'Content-Type' => 'application/json' });
     is $r->{status}, 200, 'PUT' or diag $r->{body};
-    is $c->request('GET', '/canary/nothing')->{status}, 404, '404';
+    is $c->request('GET', '/canary/nothing')->{status}, 404, 'nothing there';
     is $c->request('PUT', '/canary/upstreams/app', body => 'x',
         headers => { 'Content-Type' => 'text/plain' })->{status}, 415,
         'a body that is not read';
