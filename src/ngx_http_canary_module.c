@@ -325,11 +325,15 @@ ngx_http_canary_init_module(ngx_cycle_t *cycle)
         }
     }
 
+    zones = cmcf->zones.elts;
+
+    for (i = 0; i < cmcf->zones.nelts; i++) {
+        ngx_http_canary_shm_report(zones[i], cycle->log);
+    }
+
     if (ngx_test_config) {
         return NGX_OK;
     }
-
-    zones = cmcf->zones.elts;
 
     for (i = 0; i < cmcf->zones.nelts; i++) {
 

@@ -504,6 +504,41 @@ ngx_http_canary_shm_info(ngx_http_canary_zone_t *zone,
 }
 
 
+void
+ngx_http_canary_shm_report(ngx_http_canary_zone_t *zone, ngx_log_t *log)
+{
+    ngx_uint_t                    i;
+    ngx_http_canary_shctx_t      *sh;
+    ngx_http_canary_srv_conf_t  **confs;
+
+    if (log->log_level < NGX_LOG_DEBUG) {
+        return;
+    }
+
+    sh = zone->sh;
+    confs = zone->upstreams.elts;
+
+    for (i = 0; i < zone->upstreams.nelts; i++) {
+        ngx_log_error(NGX_LOG_DEBUG, log, 0,
+                      "canary upstream \"%V\" takes %uz bytes and, for each "
+                      "of its %ui groups, %uz for requests placed by weight "
+                      "and as many for pinned ones (%ui shards)",
+                      &confs[i]->upstream->host,
+                      (size_t) ngx_align(sizeof(ngx_http_canary_entry_t)
+                                         + confs[i]->entry->len,
+                                         NGX_HTTP_CANARY_PAGE),
+                      confs[i]->ngroups,
+                      (size_t) sh->shards * NGX_HTTP_CANARY_PAGE,
+                      sh->shards);
+    }
+
+    ngx_log_error(NGX_LOG_DEBUG, log, 0,
+                  "canary_zone \"%V\" has %uz bytes, of which %uz are taken",
+                  &zone->name, (size_t) sh->pages * NGX_HTTP_CANARY_PAGE,
+                  (size_t) sh->used * NGX_HTTP_CANARY_PAGE);
+}
+
+
 void **
 ngx_http_canary_shm_drains(ngx_http_canary_zone_t *zone)
 {

@@ -173,6 +173,8 @@ typedef struct {
 ngx_int_t ngx_http_canary_shm_init_zone(ngx_shm_zone_t *shm_zone, void *data);
 void ngx_http_canary_shm_info(ngx_http_canary_zone_t *zone,
     ngx_http_canary_zone_info_t *info);
+/* what each upstream takes of the zone, to a log of level debug */
+void ngx_http_canary_shm_report(ngx_http_canary_zone_t *zone, ngx_log_t *log);
 
 /* names */
 

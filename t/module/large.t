@@ -19,19 +19,30 @@ my ($blue, $green) = map { backend(name => $_) } qw(blue green);
 my $upstreams = join '', map { "upstream u$_ { canary zone=edge blue green; }\n" }
     1 .. $n;
 
-# docs/directives.md gives the formula: 4k for each upstream, and for each of
-# its groups 4k for each worker (a power of two), twice
-
-my $size = sprintf '%dm', $n * (4 + 2 * 4 * 4 * 2) * 1.02 / 1024 + 1;
-
 my $nginx = nginx(groups => [blue => $blue, green => $green],
-    workers => $workers, zone => "edge $size", canary => '',
+    workers => $workers, zone => 'edge 200m', canary => '',
     proxy_pass => 'http://u1', upstreams => $upstreams,
     allow => [qr/\[emerg\] .* is too small/, qr/\[emerg\] .* was too small/]);
 
-my ($ok, $said) = $nginx->test;
+# nginx -t says at level debug what each takes; docs/directives.md makes a
+# size of it
 
-ok $ok, "$n upstreams of two groups fit $size" or diag $said;
+my ($ok, $said) = $nginx->test(log_level => 'debug');
+
+ok $ok, "$n upstreams of two groups" or diag $said;
+
+my ($entry, $groups, $cell, $shards) = $said =~ /"u1000" takes (\d+) bytes and, for each of its (\d) groups, (\d+) for .* \((\d) shards\)/;
+is "$groups $shards", '2 4', 'nginx -t says what each takes';
+is $cell, 4096 * $shards, 'a page for each shard';
+like $said, qr/canary_zone "edge" has \d+ bytes, of which \d+ are taken/,
+    'and what all take';
+
+my $size = sprintf '%dm', $n * ($entry + 2 * $groups * $cell) * 1.02 / 2**20
+    + 1;
+
+($ok, $said) = $nginx->test(zone => "edge $size");
+ok $ok, "they fit the size of the docs, $size" or diag $said;
+unlike $said, qr/ takes \d+ bytes/, 'which is said at level debug only';
 
 my ($fits) = $size =~ /(\d+)/;
 my $half = int($fits / 2) . 'm';
@@ -43,7 +54,7 @@ ok $need, 'which is said' or diag $said;
 ok $ok, "and the size that is said, ${need}k, is enough";
 cmp_ok $need / 1024, '<=', $fits, 'which is not above what the docs give';
 
-$nginx->start;
+$nginx->start(zone => "edge $size");
 
 # whole answers, of all upstreams
 
