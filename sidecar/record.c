@@ -325,7 +325,7 @@ record_share(const record_t *record, unsigned stratum, const char *name)
     cJSON        *rules;
     double        percent;
     unsigned      share;
-    const cJSON  *rule, *weights;
+    const cJSON  *rule, *weights, *item;
 
     if (stratum == 0) {
         return record_weight(record, name);
@@ -341,9 +341,16 @@ record_share(const record_t *record, unsigned stratum, const char *name)
             continue;
         }
 
-        if (value_read_number(cJSON_GetObjectItemCaseSensitive(weights, name),
-                              &percent)
-            && percent > 0.0 && percent <= 100.0)
+        item = cJSON_GetObjectItemCaseSensitive(weights, name);
+
+        if (item == NULL) {
+            item = cJSON_GetObjectItemCaseSensitive(weights,
+                       strcmp(name, record->stable) == 0 ? "stable"
+                       : strcmp(name, record->canary) == 0 ? "canary" : "");
+        }
+
+        if (value_read_number(item, &percent) && percent > 0.0
+            && percent <= 100.0)
         {
             share = (unsigned) lround(percent * 100.0);
         }
