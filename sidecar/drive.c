@@ -189,7 +189,7 @@ drive_sum(drive_t *drive, const store_rollout_t *all,
 
 static void
 drive_judge_stratum(evidence_arm_t *arm, const tally_cell_t *canary,
-    const tally_cell_t *stable, bool warm)
+    const tally_cell_t *stable, const unsigned weights[2], bool warm)
 {
     judge_tick_t  tick;
 
@@ -206,6 +206,10 @@ drive_judge_stratum(evidence_arm_t *arm, const tally_cell_t *canary,
         tick.stable_errors = stable->errors;
         tick.stable_latency = stable->latency;
     }
+
+    tick.stable_by_chance = tick.stable_requests == 0
+                            && judge_by_chance(tick.canary_requests,
+                                               weights[0], weights[1]);
 
     judge_tick(&arm->judge, &tick);
 }
@@ -232,11 +236,12 @@ drive_requests(const tally_t *sum, const char *group)
 /* One group against stable; returns how many of its requests were judged. */
 static uint64_t
 drive_judge_arm(const release_t *release, evidence_arm_t *arm,
-    const char *name, const tally_t *sum, int64_t now_ms)
+    const char *name, const record_t *present, const tally_t *sum,
+    int64_t now_ms)
 {
     bool                 any, warm, has;
     uint64_t             requests;
-    unsigned             s, turn;
+    unsigned             s, turn, weights[2];
     const char          *stable_name;
     const tally_cell_t  *canary, *stable;
 
@@ -267,13 +272,16 @@ drive_judge_arm(const release_t *release, evidence_arm_t *arm,
                 continue;
             }
 
-            drive_judge_stratum(arm, canary, stable, warm);
+            weights[0] = record_share(present, s, name);
+            weights[1] = record_share(present, s, stable_name);
+            drive_judge_stratum(arm, canary, stable, weights, warm);
             any = true;
         }
     }
 
     if (!any) {
-        drive_judge_stratum(arm, NULL, NULL, warm);
+        memset(weights, 0, sizeof(weights));
+        drive_judge_stratum(arm, NULL, NULL, weights, warm);
     }
 
     return requests;
@@ -333,7 +341,8 @@ drive_add_step(tally_cell_t *step, const tally_cell_t *cell)
  * nodes serve the present record. */
 static uint64_t
 drive_judge(const release_t *release, evidence_t *evidence,
-    const tally_t *sum, bool settled, int64_t now_ms)
+    const record_t *present, const tally_t *sum, bool settled,
+    int64_t now_ms)
 {
     uint64_t             requests;
     unsigned             i;
@@ -345,8 +354,8 @@ drive_judge(const release_t *release, evidence_t *evidence,
 
     for (i = 0; i < evidence->arm_count; i++) {
         name = release_arm(release, i);
-        requests += drive_judge_arm(release, &evidence->arms[i], name, sum,
-                                    now_ms);
+        requests += drive_judge_arm(release, &evidence->arms[i], name,
+                                    present, sum, now_ms);
 
         cell = drive_total(sum, name, &total);
         traffic_add(&evidence->arms[i].traffic, cell, now_ms);
@@ -367,7 +376,7 @@ drive_judge(const release_t *release, evidence_t *evidence,
 /* What the machine is told; counts are judged meanwhile. */
 static void
 drive_observe(drive_t *drive, const store_rollout_t *all,
-    const release_t *release, evidence_t *evidence,
+    const release_t *release, const record_t *present, evidence_t *evidence,
     rollout_observation_t *seen, int64_t now, int64_t live)
 {
     bool                   settled;
@@ -390,8 +399,8 @@ drive_observe(drive_t *drive, const store_rollout_t *all,
     drive_sum(drive, all, release, evidence, &sum, &target);
 
     if (rollout_moving(&release->state)) {
-        seen->canary_requests = drive_judge(release, evidence, &sum, settled,
-                                            now);
+        seen->canary_requests = drive_judge(release, evidence, present, &sum,
+                                            settled, now);
         seen->slo = release_slo(&spec->slo, &evidence->step,
                                 seen->slo_detail);
     }
@@ -594,7 +603,7 @@ drive_release(drive_t *drive, const store_rollout_t *all, release_t *release,
     step = release->state.step;
     baking = release->state.baking;
 
-    drive_observe(drive, all, release, &evidence, &seen, now, live);
+    drive_observe(drive, all, release, present, &evidence, &seen, now, live);
     around_observe(controller->around, release, now, &seen);
 
     /* Not in the tick of an abort by drive_check(): it needs a record. */

@@ -319,6 +319,51 @@ record_weight(const record_t *record, const char *name)
 }
 
 
+unsigned
+record_share(const record_t *record, unsigned stratum, const char *name)
+{
+    cJSON        *rules;
+    double        percent;
+    unsigned      share;
+    const cJSON  *rule, *weights, *item;
+
+    if (stratum == 0) {
+        return record_weight(record, name);
+    }
+
+    share = 0;
+    rules = record->rules[0] != '\0' ? cJSON_Parse(record->rules) : NULL;
+
+    cJSON_ArrayForEach(rule, rules) {
+        weights = cJSON_GetObjectItemCaseSensitive(rule, "weights");
+
+        if (weights == NULL || --stratum > 0) {
+            continue;
+        }
+
+        item = cJSON_GetObjectItemCaseSensitive(weights, name);
+
+        if (item == NULL) {
+            item = cJSON_GetObjectItemCaseSensitive(weights,
+                       strcmp(name, record->stable) == 0 ? "stable"
+                       : strcmp(name, record->canary) == 0 ? "canary" : "");
+        }
+
+        if (value_read_number(item, &percent) && percent > 0.0
+            && percent <= 100.0)
+        {
+            share = (unsigned) lround(percent * 100.0);
+        }
+
+        break;
+    }
+
+    cJSON_Delete(rules);
+
+    return share;
+}
+
+
 bool
 record_same(const record_t *a, const record_t *b)
 {

@@ -17,6 +17,7 @@
 #define RECORD_MAX_GROUPS  8
 #define RECORD_SALT_LEN    65      /* with NUL */
 #define RECORD_NOTE_LEN    256
+#define RECORD_RULES_LEN   17408   /* as many as nginx takes */
 #define RECORD_NODES_LEN   4608    /* SPEC_MAX_STAGES names as a JSON list */
 #define RECORD_DRAIN_LEN   1024
 
@@ -39,7 +40,7 @@ typedef struct {
     /* JSON as it stands in the record; "": not there.  Only agents read the
      * last two: which nodes serve it, others serve stable alone; and which
      * servers are drained, of each group that is named. */
-    char            rules[SPEC_RULES_LEN];
+    char            rules[RECORD_RULES_LEN];
     char            nodes[RECORD_NODES_LEN];
     char            drain[RECORD_DRAIN_LEN];
 } record_t;
@@ -75,6 +76,12 @@ void record_revert(record_t *record);
 const record_group_t *record_group(const record_t *record, const char *name);
 /* One that is not named yet. */
 void record_add_group(record_t *record, const char *name, unsigned weight);
+
+/* The weight of a group in a stratum: 0 is the record's own weights, the
+ * others are those of its rules with weights, in their order.  Rules may name
+ * a group by its role. */
+unsigned record_share(const record_t *record, unsigned stratum,
+    const char *name);
 
 /* What a rollout wants in place of what *record says.  Its id is the salt,
  * or as much of its end as a salt may have. */

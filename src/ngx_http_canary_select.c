@@ -24,6 +24,8 @@ static ngx_str_t ngx_http_canary_value(ngx_http_request_t *r,
     ngx_http_canary_value_t *cv);
 static ngx_uint_t ngx_http_canary_forced(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf);
+static ngx_uint_t ngx_http_canary_removed(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_record_t *record);
 static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t key);
 static ngx_inline uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
 static ngx_inline uint64_t ngx_http_canary_word(u_char *p);
@@ -359,6 +361,7 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
         }
     }
 
+    view->removed = ngx_http_canary_removed(conf, record);
     view->guarded = conf->ngroups;
 
     for (i = 0; i < conf->ngroups; i++) {
@@ -390,6 +393,34 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
                    "http canary: \"%V\" revision:%uL generation:%uA",
                    &conf->upstream->host, record->revision,
                    view->generation);
+}
+
+
+/*
+ * A group may have left the configuration while the record gives it weight or
+ * has it for stable.  Its share goes to stable, which then is the group that
+ * the configuration has first.
+ */
+
+static ngx_uint_t
+ngx_http_canary_removed(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_record_t *record)
+{
+    ngx_uint_t  i, removed;
+
+    removed = 1 << record->stable;
+
+    for (i = 0; i < NGX_HTTP_CANARY_SLOTS; i++) {
+        if (record->weights[i]) {
+            removed |= 1 << i;
+        }
+    }
+
+    for (i = 0; i < conf->ngroups; i++) {
+        removed &= ~(1 << conf->groups[i].slot);
+    }
+
+    return removed;
 }
 
 

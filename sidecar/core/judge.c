@@ -170,15 +170,18 @@ poisson_growth(double n, double bad, double a, double rate, double burst)
 }
 
 
-/* Null: the canary's rate is at most max_error_rate; see "Ceiling". */
+/* Null: the canary's rate is at most max_error_rate; see "Ceiling".  A tick
+ * in which nobody happened to go to stable must not open it: an incident that
+ * hits both sides would look like harm. */
 static void
-ceiling_update(judge_t *judge, double n_c, double bad_c, double n_s)
+ceiling_update(judge_t *judge, double n_c, double bad_c, double n_s,
+    bool by_chance)
 {
     double                 growth[count_of(ratios_ceiling)];
     unsigned               i;
     const judge_config_t  *config = &judge->config;
 
-    if (!(n_c > 0 && n_s == 0)) {
+    if (!(n_c > 0 && n_s == 0) || by_chance) {
         wealth_grow(&judge->ceiling, NULL);
         return;
     }
@@ -364,6 +367,16 @@ judge_init(judge_t *judge, const judge_config_t *config)
 }
 
 
+bool
+judge_by_chance(uint64_t canary_requests, unsigned canary_weight,
+    unsigned stable_weight)
+{
+    return canary_weight > 0
+           && (double) canary_requests * stable_weight
+              >= 0.5 * canary_weight;
+}
+
+
 void
 judge_tick(judge_t *judge, const judge_tick_t *tick)
 {
@@ -388,7 +401,7 @@ judge_tick(judge_t *judge, const judge_tick_t *tick)
     safe_update(judge, n_c, bad_c, n_s, bad_s);
 
     if (judge->config.max_error_rate > 0) {
-        ceiling_update(judge, n_c, bad_c, n_s);
+        ceiling_update(judge, n_c, bad_c, n_s, tick->stable_by_chance);
     }
 
     for (i = 0; i < judge->config.latency_count; i++) {

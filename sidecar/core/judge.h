@@ -54,6 +54,9 @@ typedef struct {
     uint64_t          stable_errors;
     const uint64_t   *canary_latency;     /* [HISTOGRAM_BUCKETS], borrowed */
     const uint64_t   *stable_latency;
+    bool              stable_by_chance;   /* of no stable requests: stable has
+                                      its share, only nobody came.  Then the
+                                      ceiling does not stand in for it */
 } judge_tick_t;
 
 /* Log-wealth of a gambler: part cash, the rest spread over bets. */
@@ -103,6 +106,11 @@ void judge_config_default(judge_config_t *config);
 void judge_init(judge_t *judge, const judge_config_t *config);
 
 void judge_tick(judge_t *judge, const judge_tick_t *tick);
+
+/* Is it by chance that stable has no requests in a tick?  So where at least
+ * half a one was to be expected beside the canary's. */
+bool judge_by_chance(uint64_t canary_requests, unsigned canary_weight,
+    unsigned stable_weight);
 
 /* The result as of the last tick; may be asked for any number of times.
  * Before the first tick it is watching. */

@@ -332,7 +332,8 @@ hindrance(change_t *change, bool approval, rollout_gate_t gate, bool *ready)
     *ready = false;
 
     if (seen->slo != ROLLOUT_SLO_MET) {
-        return ROLLOUT_WAIT_SLO;
+        return seen->slo == ROLLOUT_SLO_UNMET ? ROLLOUT_WAIT_SLO
+                                              : ROLLOUT_WAIT_NONE;
     }
 
     if (gate_wanted(change->spec, ROLLOUT_GATE_CHECKS)

@@ -342,6 +342,14 @@ spec_free(rollout_spec_t *spec)
 }
 
 
+/* By name; nginx also knows groups by these roles. */
+static bool
+is_named(const char *group)
+{
+    return strcmp(group, "stable") != 0 && strcmp(group, "canary") != 0;
+}
+
+
 /* The number-th group of a step's rules, and how many it had if fewer. */
 static const char *
 rules_group(const char *rules, unsigned *number, char name[SPEC_NAME_LEN])
@@ -356,13 +364,15 @@ rules_group(const char *rules, unsigned *number, char name[SPEC_NAME_LEN])
     cJSON_ArrayForEach(rule, json) {
         item = member(rule, "group");
 
-        if (cJSON_IsString(item) && (*number)-- == 0) {
+        if (cJSON_IsString(item) && is_named(item->valuestring)
+            && (*number)-- == 0)
+        {
             found = text_copy(name, SPEC_NAME_LEN, item->valuestring);
             goto done;
         }
 
         cJSON_ArrayForEach(item, member(rule, "weights")) {
-            if ((*number)-- == 0) {
+            if (is_named(item->string) && (*number)-- == 0) {
                 found = text_copy(name, SPEC_NAME_LEN, item->string);
                 goto done;
             }

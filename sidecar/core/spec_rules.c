@@ -223,7 +223,8 @@ read_weights(const cJSON *json, const char *path, const char *canary,
 
         sum += weight;
         *judged = *judged || (weight > 0
-                              && strcmp(item->string, canary) == 0);
+                              && (strcmp(item->string, canary) == 0
+                                  || strcmp(item->string, "canary") == 0));
     }
 
     if (sum != SPEC_WEIGHT_ALL) {

@@ -40,6 +40,9 @@ typedef struct {
     const char   *upstreams;
     const char   *expires;
     const char   *hash;
+    long          runs;            /* 0: not given */
+    long          seed;
+    const char   *simulated;       /* the case; NULL: all */
     cJSON        *spec;            /* what flags say of it; owned */
     int           count;           /* of positional arguments */
     char        **values;
@@ -92,6 +95,12 @@ int ctl_secret(ctl_args_t *args);
 /* May the token be sent there?  If not, *why (>= 200 bytes) says so. */
 bool ctl_secret_safe(const ctl_args_t *args, char *why, size_t size);
 void ctl_secret_free(ctl_args_t *args);
+
+int ctl_simulate(const ctl_args_t *args, const char *command);
+
+/* start.c: the spec of -f and the flags, {} without any; the caller owns it;
+ * NULL: *rc is the exit code after an error message. */
+cJSON *ctl_spec(const ctl_args_t *args, int *rc);
 
 /* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);

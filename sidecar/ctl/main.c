@@ -29,6 +29,7 @@ static const ctl_entry_t  ctl_entries[] = {
     { "list", ctl_list, 0, true },
     { "judge", ctl_judge, 1, false },
     { "token", ctl_token, 1, false },
+    { "simulate", ctl_simulate, 0, false },
     { NULL, NULL, 0, false }
 };
 
@@ -189,7 +190,9 @@ ctl_usage(FILE *out)
         "\n"
         "  start [-f SPEC.yaml|-] [flags]   start a rollout\n"
         "      --upstream NAME --canary GROUP --version TEXT\n"
-        "      --strategy canary|blue-green --ramp clock|evidence\n"
+        "      --strategy canary|blue-green|rolling|experiment\n"
+        "      --ramp clock|evidence --deadline TIME\n"
+        "      --environment NAME --commit TEXT --build TEXT --ticket TEXT\n"
         "      --step WEIGHT[:HOLD[:approval]]   repeatable\n"
         "      --bake TIME --lease TIME --on-success promote|keep\n"
         "      --max-error-rate RATE --alpha RATE\n"
@@ -210,6 +213,13 @@ ctl_usage(FILE *out)
         "                                   make a token: it goes to FILE, the"
         " line for\n"
         "                                   canaryd's tokens file is printed\n"
+        "  simulate [-f SPEC.yaml|-] [flags of start]   what the spec does to"
+        " harmless\n"
+        "                                   and harmful canaries, offline\n"
+        "      --runs N                     of each case; default 200\n"
+        "      --seed N                     default 0; the same seed, the same"
+        " outcome\n"
+        "      --case NAME                  only this one\n"
         "  help, version\n"
         "\n"
         "  --server unix:/PATH|http[s]://HOST:PORT   or $CANARYD; default\n"

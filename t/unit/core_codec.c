@@ -157,7 +157,7 @@ sample_judge(judge_t *judge)
 {
     unsigned        i;
     uint64_t        counts[2][HISTOGRAM_BUCKETS] = { { 0 } };
-    judge_tick_t    tick = { 20, 1, 100, 2, counts[0], counts[1] };
+    judge_tick_t    tick = { 20, 1, 100, 2, counts[0], counts[1], false };
     judge_config_t  config;
 
     counts[0][150] = 19;

@@ -66,7 +66,7 @@ sub conf {
     my $module = $s{module} // module();
     my $text = $module ? "load_module $module;\n" : '';
 
-    $text .= "user root;\n" if $> == 0;
+    $text .= "user " . ($s{user} // "root") . ";\n" if $> == 0;
     $text .= "daemon off;\nmaster_process "
         . ($s{single} ? 'off' : 'on') . ";\n"
         . "worker_processes $s{workers};\n"
