@@ -274,6 +274,70 @@ subtest 'checks' => sub {
 };
 
 
+subtest 'event hooks' => sub {
+    my $rollout = rollout(version => 'v8', hooks => [{ on => 'event',
+        url => $fake->url('/events'), secret => 'deploy' }]);
+    ended($rollout);
+    wait_for {
+        grep { decode($_->{body})->{event} eq 'succeeded' }
+            $fake->requests('/events');
+    } 15, 'the last event';
+    my @r = $fake->requests('/events');
+    my %events = map { decode($_->{body})->{event} => $_ } @r;
+    ok $events{$_}, $_ for qw(created started succeeded);
+    my %keys = map { $_->{headers}{'idempotency-key'} => 1 } @r;
+    is scalar keys %keys, scalar @r, 'each once';
+    ok $r[0]{headers}{'x-canary-signature'}, 'signed';
+    reset_stable($rollout);
+};
+
+
+subtest 'another leader asks again, under the same key' => sub {
+    my $other = canaryd(nginx => $nginx, redis => $redis, node => 'other',
+        config => "secrets:\n  deploy: {file: $file}\n");
+    $fake->set('/ask' => { mode => 'hang' });
+    my $rollout = rollout(hooks => [{ on => 'before-start', timeout => '60s',
+        url => $fake->url('/ask') }]);
+    wait_for { $fake->requests('/ask') } 15, 'the hook';
+    my ($leader) = ($redis->cmd('GET', 'canary:{app}:leader') // '')
+        =~ /:(.*)/;
+    my ($first, $second) = $leader eq 'other' ? ($other, $canaryd)
+        : ($canaryd, $other);
+    $first->kill;
+    $fake->set('/ask' => {});
+    is $second->wait_state($rollout, 'succeeded')->{state}, 'succeeded',
+        'it goes on';
+    my @r = $fake->requests('/ask');
+    cmp_ok scalar @r, '>=', 2, 'asked again';
+    is $r[1]{headers}{'idempotency-key'}, $r[0]{headers}{'idempotency-key'},
+        'under the same key';
+    $canaryd->start if $first == $canaryd;
+    $other->stop if $first != $other;
+    reset_stable($rollout);
+};
+
+
+subtest 'the servers that nginx names' => sub {
+    my @addresses = map { $_->target =~ s/^tcp://r } $blue, $green;
+    my $zoned = nginx(groups => [], upstreams =>
+        "upstream blue { zone blue 64k; server $addresses[0]; }\n"
+        . "upstream green { zone green 64k; server $addresses[1];"
+        . " server 127.0.0.1:1 down; }\n")->start;
+    my $third = canaryd(nginx => $zoned, redis => undef, node => 'third');
+    my $rollout = $third->start_rollout(%short,
+        smoke => [{ path => '/', status => 200 }]);
+    wait_for {
+        @{ $third->get("/v1/rollouts/$rollout->{id}/gates")->{json}{gates} };
+    } 15, 'the run';
+    my ($run) = @{ $third->get("/v1/rollouts/$rollout->{id}/gates")
+        ->{json}{gates} };
+    is $run->{result}, 'passed', 'it passed';
+    is_deeply [map { $_->{server} } @{ $run->{results} }], [$addresses[1]],
+        'on the one that is not down';
+    $third->stop;
+};
+
+
 subtest 'refused' => sub {
     my $r = $canaryd->post('/v1/rollouts', { upstream => 'app',
         canary => 'green', hooks => [{ on => 'event', secret => 'none',
