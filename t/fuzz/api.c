@@ -30,6 +30,7 @@ static struct event_base  *base;
 static store_t            *store;
 static agent_t            *agent;
 static controller_t       *controller;
+static around_t           *around;
 static auth_t             *auth;
 static api_t              *api;
 static http_server_t      *server;
@@ -43,9 +44,11 @@ fuzz_end(void)
     auth_free(auth);
     api_free(api);
     controller_free(controller);
+    around_free(around);
     agent_free(agent);
     store_free(store);
     event_base_free(base);
+    config_wipe(&config);
     rmdir(dir);
 }
 
@@ -54,6 +57,7 @@ int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     char              address[80], error[512];
+    spec_error_t      wrong;
     store_options_t   options = { .host = "", .password = "",
                                   .prefix = "canary:", .node = "fuzz" };
 
@@ -73,9 +77,12 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
     base = event_base_new();
     store = store_new(base, NULL, &options);
     agent = agent_new(base, NULL, store, &config);
-    controller = controller_new(base, NULL, store, agent, &config);
+    config.settings = settings_new(NULL, &wrong);
+    around = around_new(base, NULL, store, agent, &config);
+    controller = controller_new(base, NULL, store, agent, around, &config);
     auth = auth_new(base, NULL, &config.auth, error, sizeof(error));
-    api = api_new(base, NULL, store, agent, controller, auth, &config);
+    api = api_new(base, NULL, store, agent, controller, around, auth,
+                  &config);
     server = http_server_new(base, api_routes(), api, API_MAX_BODY);
     http_server_gate(server, api_gate);
 

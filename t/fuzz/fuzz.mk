@@ -11,8 +11,8 @@ FUZZ_NAMES   := $(filter-out nginx,$(patsubst t/fuzz/%.c,%, \
                   $(wildcard t/fuzz/*.c)))
 FUZZ_OBJS    := $(patsubst %.c,$(FUZZ)/obj/%.o, \
                   $(filter-out sidecar/main.c,$(wildcard sidecar/*.c)) \
-                  $(wildcard sidecar/auth/*.c sidecar/lib/*.c \
-                             sidecar/core/*.c))
+                  $(wildcard sidecar/around/*.c sidecar/auth/*.c \
+                             sidecar/lib/*.c sidecar/core/*.c))
 FUZZ_RT       = $(shell $(FUZZ_CC) \
                   -print-file-name=libclang_rt.fuzzer_no_main-$(FUZZ_ARCH).a)
 FUZZ_ARCH    := $(shell uname -m)
