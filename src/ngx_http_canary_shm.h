@@ -137,6 +137,7 @@ typedef struct {
     ngx_uint_t                       line;
     ngx_event_t                      event;          /* of the state file */
     ngx_uint_t                       unsaved;        /* failed, was said */
+    ngx_uint_t                       moved;          /* the state file */
 } ngx_http_canary_zone_t;
 
 

@@ -290,6 +290,15 @@ ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
         return NGX_OK;
     }
 
+    if (zone->moved) {
+
+        /* the new file has nothing yet */
+
+        ngx_shmtx_lock(&zone->shpool->mutex);
+        ngx_http_canary_shm_touch(zone);
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+    }
+
     dir = ngx_http_canary_state_dir(zone, cycle->pool);
     if (dir == NULL) {
         return NGX_ERROR;
