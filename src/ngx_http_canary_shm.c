@@ -100,9 +100,10 @@ ngx_http_canary_shm_init_zone(ngx_shm_zone_t *shm_zone, void *data)
 
         zone->sh = ozone->sh;
 
-        zone->moved = (zone->state.len != ozone->state.len
-                       || ngx_memcmp(zone->state.data, ozone->state.data,
-                                     zone->state.len) != 0);
+        zone->moved = zone->state.len
+                      && (zone->state.len != ozone->state.len
+                          || ngx_memcmp(zone->state.data, ozone->state.data,
+                                        zone->state.len) != 0);
 
         if (zone->sh->magic != NGX_HTTP_CANARY_MAGIC
             || zone->sh->layout != NGX_HTTP_CANARY_LAYOUT)
