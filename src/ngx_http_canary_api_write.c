@@ -257,7 +257,11 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
 }
 
 
-/* the zone remembers groups that an earlier configuration had */
+/*
+ * The zone remembers groups that an earlier configuration had.  They get no
+ * weight; but to be named as canary does no harm, and a record that takes the
+ * weight away must get through.
+ */
 
 static char *
 ngx_http_canary_api_removed(ngx_http_canary_srv_conf_t *conf,
@@ -277,14 +281,6 @@ ngx_http_canary_api_removed(ngx_http_canary_srv_conf_t *conf,
 
         if (record->stable == i) {
             return "stable";
-        }
-
-        if (record->canary == i) {
-            return "canary";
-        }
-
-        if (record->guard.failures && record->guard.slot == i) {
-            return "guard";
         }
     }
 

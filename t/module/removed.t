@@ -78,10 +78,18 @@ for my $how (qw(reload restart crash)) {
 my $r = $nginx->put(weights => { blue => 90, green => 10 });
 is $r->{status}, 422, 'a record must not name it now';
 is $r->{json}{field}, 'weights', 'the field';
-is $nginx->put(weights => { blue => 100 }, canary => 'green')->{json}{field},
-    'canary', 'nor as canary';
 is $nginx->upstream->{record}{revision}, 1, 'nothing has changed';
+is $nginx->put(weights => { blue => 80, red => 20, green => 0 },
+    canary => 'green')->{status}, 200,
+    'but one that takes its weight away gets through';
+is_deeply $nginx->upstream->{effective}{removed}, [], 'nothing is missing';
+is $nginx->put(weights => $record{weights}, canary => 'green')->{status}, 422,
+    'not the other way';
 
+ok $nginx->reload(canary => 'zone=edge blue green red'), 'it comes back';
+is $nginx->put(%record)->{status}, 200, 'and may have weight';
+is_deeply shares(), $before, 'everybody is where he was';
+ok $nginx->reload(canary => 'zone=edge blue red'), 'it goes once more';
 ok $nginx->reload(canary => 'zone=edge blue green red'), 'it comes back';
 is_deeply $nginx->upstream->{effective}{removed}, [], 'nothing is removed';
 is_deeply shares(), $before, 'and everybody is where he was'
