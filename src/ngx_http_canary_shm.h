@@ -1,7 +1,7 @@
 
 /*
- * The shared zone: routing records and counters.  Only ngx_http_canary_shm.c
- * knows how they lie in it.
+ * The shared zone: routing records and counters.  How they lie in it is in
+ * ngx_http_canary_layout.h.
  *
  * Nothing here is ever repaired: pages are taken once by a counter that is
  * raised before they are used, a record is published by one store, and no
