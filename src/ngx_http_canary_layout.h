@@ -14,7 +14,7 @@
 
 
 #define NGX_HTTP_CANARY_MAGIC        0x43414e31  /* "CAN1" */
-#define NGX_HTTP_CANARY_LAYOUT       1
+#define NGX_HTTP_CANARY_LAYOUT       2
 #define NGX_HTTP_CANARY_PAGE         4096
 #define NGX_HTTP_CANARY_MAX_SHARDS   64
 
@@ -22,7 +22,7 @@
 typedef struct {
     u_char                           len;
     u_char                           data[NGX_HTTP_CANARY_NAME_LEN];
-} ngx_http_canary_name_t;
+} ngx_http_canary_text_t;
 
 
 /* [0] of stable, [1] of the guarded group */
@@ -40,6 +40,10 @@ struct ngx_http_canary_entry_s {
 
     ngx_http_canary_record_t         slot[2];
 
+    /* and its rules are the half [head.generation & 1] of these pages */
+
+    u_char                          *rules;       /* NULL: it never had any */
+
     /* the guard's window in two halves: [half & 1] is the present one */
 
     ngx_atomic_t                     half;
@@ -48,7 +52,7 @@ struct ngx_http_canary_entry_s {
 
     ngx_atomic_t                     nslots;
     ngx_str_t                        names[NGX_HTTP_CANARY_SLOTS];
-    ngx_http_canary_name_t           bytes[NGX_HTTP_CANARY_SLOTS];
+    ngx_http_canary_text_t           bytes[NGX_HTTP_CANARY_SLOTS];
     ngx_http_canary_shard_t         *cells[NGX_HTTP_CANARY_SLOTS]
                                           [NGX_HTTP_CANARY_CELLS];
     size_t                           len;

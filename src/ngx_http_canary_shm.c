@@ -186,7 +186,7 @@ ngx_http_canary_shm_claim_entry(ngx_http_canary_zone_t *zone,
 {
     ngx_str_t                *name;
     ngx_uint_t                i, n, slot;
-    ngx_http_canary_name_t   *bytes;
+    ngx_http_canary_text_t   *bytes;
     ngx_http_canary_entry_t  *entry;
     ngx_http_canary_shctx_t  *sh;
     ngx_http_canary_shard_t  *shards;

@@ -9,6 +9,10 @@
 #include "ngx_http_canary_layout.h"
 
 
+#define ngx_http_canary_shm_rules(entry, generation)                         \
+    ((entry)->rules + ((generation) & 1) * NGX_HTTP_CANARY_RULES_SIZE)
+
+
 ngx_msec_int_t
 ngx_http_canary_shm_lease_left(ngx_http_canary_entry_t *entry)
 {
@@ -22,7 +26,7 @@ ngx_http_canary_shm_lease_left(ngx_http_canary_entry_t *entry)
 
 ngx_atomic_uint_t
 ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
-    ngx_http_canary_record_t *record)
+    ngx_http_canary_record_t *record, u_char *text)
 {
     ngx_atomic_uint_t  generation;
 
@@ -38,6 +42,15 @@ ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
         ngx_memcpy(record, &entry->slot[generation & 1],
                    sizeof(ngx_http_canary_record_t));
 
+        /* a length that is being written is found out below */
+
+        if (record->rules_len && entry->rules
+            && record->rules_len <= NGX_HTTP_CANARY_RULES_SIZE)
+        {
+            ngx_memcpy(text, ngx_http_canary_shm_rules(entry, generation),
+                       record->rules_len);
+        }
+
         ngx_memory_barrier();
 
         /* the slot is overwritten only after one more generation */
@@ -52,8 +65,9 @@ ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
 ngx_int_t
 ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_http_canary_record_t *record,
-    uint64_t *present)
+    ngx_str_t *rules, uint64_t *present)
 {
+    u_char                    *pages;
     ngx_int_t                  rc;
     ngx_atomic_uint_t          generation;
     ngx_http_canary_record_t  *old;
@@ -69,10 +83,27 @@ ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
 
         rc = (generation
               && ngx_memcmp(record, old, sizeof(ngx_http_canary_record_t))
-                 == 0)
+                 == 0
+              && (rules->len == 0
+                  || ngx_memcmp(rules->data,
+                                ngx_http_canary_shm_rules(entry, generation),
+                                rules->len)
+                     == 0))
              ? NGX_DONE : NGX_DECLINED;
 
         goto done;
+    }
+
+    if (rules->len && entry->rules == NULL) {
+        pages = ngx_http_canary_shm_pages(zone->sh,
+                                          2 * NGX_HTTP_CANARY_RULES_SIZE
+                                          / NGX_HTTP_CANARY_PAGE);
+        if (pages == NULL) {
+            rc = NGX_ERROR;
+            goto done;
+        }
+
+        entry->rules = pages;
     }
 
     /* before the record: if we die here, the file is written once too often */
@@ -91,6 +122,11 @@ ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
 
     ngx_memcpy(&entry->slot[(generation + 1) & 1], record,
                sizeof(ngx_http_canary_record_t));
+
+    if (rules->len) {
+        ngx_memcpy(ngx_http_canary_shm_rules(entry, generation + 1),
+                   rules->data, rules->len);
+    }
 
     ngx_memory_barrier();
 
