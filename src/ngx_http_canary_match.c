@@ -101,8 +101,18 @@ done:
 void
 ngx_http_canary_drop_rules(ngx_http_canary_srv_conf_t *conf)
 {
+    ngx_pool_t        *pool;
+
+    static ngx_log_t   silent;
+
     if (conf->view.rules) {
-        ngx_destroy_pool(conf->view.rules->pool);
+        pool = conf->view.rules->pool;
+
+        /* the log that it was made with may be gone with its cycle */
+
+        pool->log = &silent;
+
+        ngx_destroy_pool(pool);
         conf->view.rules = NULL;
     }
 }
