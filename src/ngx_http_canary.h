@@ -196,8 +196,24 @@ typedef struct {
 } ngx_http_canary_main_conf_t;
 
 
+#define NGX_HTTP_CANARY_CACHERS      4          /* modules that cache */
+
+
+/* of a cache or a cache key */
+
+typedef struct {
+    u_char                          *file;
+    ngx_uint_t                       line;
+    ngx_uint_t                       grouped;    /* has the group */
+} ngx_http_canary_line_t;
+
+
 typedef struct {
     ngx_flag_t                       write;
+
+    ngx_http_canary_line_t          *keys[NGX_HTTP_CANARY_CACHERS];
+    ngx_http_canary_line_t          *caches[NGX_HTTP_CANARY_CACHERS];
+    ngx_http_upstream_srv_conf_t    *warned[NGX_HTTP_CANARY_CACHERS];
 } ngx_http_canary_loc_conf_t;
 
 
@@ -278,6 +294,12 @@ char *ngx_http_canary_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_canary_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* cache */
+
+ngx_int_t ngx_http_canary_cache_watch(ngx_conf_t *cf);
+char *ngx_http_canary_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
 
 /* select */
 

@@ -7,6 +7,7 @@
 #include "ngx_http_canary.h"
 
 
+static ngx_int_t ngx_http_canary_preconfiguration(ngx_conf_t *cf);
 static void *ngx_http_canary_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_canary_init_main_conf(ngx_conf_t *cf, void *conf);
 static char *ngx_http_canary_check_upstream(ngx_conf_t *cf,
@@ -118,7 +119,7 @@ static ngx_command_t  ngx_http_canary_commands[] = {
 
 
 static ngx_http_module_t  ngx_http_canary_module_ctx = {
-    ngx_http_canary_add_variables,         /* preconfiguration */
+    ngx_http_canary_preconfiguration,      /* preconfiguration */
     ngx_http_canary_check_variables,       /* postconfiguration */
 
     ngx_http_canary_create_main_conf,      /* create main configuration */
@@ -128,7 +129,7 @@ static ngx_http_module_t  ngx_http_canary_module_ctx = {
     NULL,                                  /* merge server configuration */
 
     ngx_http_canary_create_loc_conf,       /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_canary_merge_loc_conf         /* merge location configuration */
 };
 
 
@@ -146,6 +147,17 @@ ngx_module_t  ngx_http_canary_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+static ngx_int_t
+ngx_http_canary_preconfiguration(ngx_conf_t *cf)
+{
+    if (ngx_http_canary_add_variables(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_canary_cache_watch(cf);
+}
 
 
 static void *
@@ -299,6 +311,9 @@ ngx_http_canary_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc(); the handler is not inherited, so neither is this:
      *
      *     conf->write = 0;
+     *     conf->keys = { NULL };
+     *     conf->caches = { NULL };
+     *     conf->warned = { NULL };
      */
 
     return ngx_pcalloc(cf->pool, sizeof(ngx_http_canary_loc_conf_t));
