@@ -58,7 +58,13 @@ typedef struct {
 } ngx_http_canary_value_t;
 
 
-/* a group's buckets end here, and begin where those before it end */
+/*
+ * Some of a group's buckets end here, and begin where the part before ends:
+ * of four pairs each has two, a gap, and with seven groups at the most eleven
+ * pieces that did not fit elsewhere.
+ */
+
+#define NGX_HTTP_CANARY_PARTS        24
 
 typedef struct {
     ngx_uint_t                       upto;
@@ -108,7 +114,7 @@ typedef struct {
 
     ngx_uint_t                       group;
     ngx_uint_t                       nparts;
-    ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_GROUPS];
+    ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_PARTS];
 } ngx_http_canary_rule_t;
 
 
@@ -146,7 +152,7 @@ typedef struct {
     ngx_uint_t                       canary;
     ngx_uint_t                       guarded;    /* or ngroups: none is */
     ngx_uint_t                       nparts;     /* stable has the rest */
-    ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_GROUPS];
+    ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_PARTS];
     ngx_http_canary_rules_t         *rules;      /* NULL: it has none */
 } ngx_http_canary_view_t;
 

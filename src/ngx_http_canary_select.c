@@ -17,6 +17,8 @@ static ngx_str_t ngx_http_canary_value(ngx_http_request_t *r,
     ngx_http_canary_value_t *cv);
 static ngx_uint_t ngx_http_canary_forced(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf);
+static void ngx_http_canary_add_part(ngx_http_canary_part_t *parts,
+    ngx_uint_t *n, ngx_uint_t *from, ngx_uint_t size, ngx_uint_t group);
 static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t key);
 static ngx_inline uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
 static ngx_inline uint64_t ngx_http_canary_word(u_char *p);
@@ -334,10 +336,8 @@ ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf)
 
 
 /*
- * Copies the record and makes of it what a request needs.  Groups other than
- * stable own buckets from 0 on in the order of the configuration, so with two
- * groups a growing weight moves keys in one direction only.  What belongs to
- * a group that the configuration no longer has goes to stable.
+ * Copies the record and makes of it what a request needs.  What belongs to a
+ * group that the configuration no longer has goes to stable.
  */
 
 void
@@ -400,26 +400,92 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
 }
 
 
+/*
+ * Two groups that are not stable share a range, one grows from its beginning
+ * and the other from its end, so that as long as they fit no growing weight
+ * moves a key but from stable.  What does not fit goes where there is room.
+ */
+
 ngx_uint_t
 ngx_http_canary_make_parts(ngx_http_canary_srv_conf_t *conf,
     uint16_t *weights, ngx_http_canary_part_t *parts)
 {
-    ngx_uint_t  i, n, upto;
+    ngx_uint_t  i, k, n, pair, npairs, from, end, take;
+    ngx_uint_t  group[NGX_HTTP_CANARY_GROUPS], fits[NGX_HTTP_CANARY_GROUPS],
+                over[NGX_HTTP_CANARY_GROUPS];
 
-    upto = 0;
+    n = 0;
 
-    for (i = 0, n = 0; i < conf->ngroups; i++) {
-
-        if (i != conf->view.stable && weights[conf->groups[i].slot]) {
-            upto += weights[conf->groups[i].slot];
-
-            parts[n].upto = upto;
-            parts[n].group = i;
-            n++;
+    for (i = 0; i < conf->ngroups; i++) {
+        if (i != conf->view.stable) {
+            group[n] = i;
+            over[n++] = weights[conf->groups[i].slot];
         }
     }
 
-    return n;
+    npairs = (n + 1) / 2;
+
+    for (i = 0; i < n; i++) {
+        end = (i / 2 + 1) * NGX_HTTP_CANARY_WHOLE / npairs;
+        from = (i / 2) * NGX_HTTP_CANARY_WHOLE / npairs;
+
+        fits[i] = ngx_min(over[i], end - from - (i % 2 ? fits[i - 1] : 0));
+        over[i] -= fits[i];
+    }
+
+    for (k = 0, from = 0, pair = 0; pair < npairs; pair++) {
+        i = 2 * pair;
+        end = (pair + 1) * NGX_HTTP_CANARY_WHOLE / npairs;
+
+        ngx_http_canary_add_part(parts, &k, &from, fits[i], group[i]);
+
+        if (i + 1 < n) {
+            end -= fits[i + 1];
+        }
+
+        for (i = 0; i < n; i++) {
+            take = ngx_min(over[i], end - from);
+            over[i] -= take;
+
+            ngx_http_canary_add_part(parts, &k, &from, take, group[i]);
+        }
+
+        ngx_http_canary_add_part(parts, &k, &from, end - from,
+                                 conf->view.stable);
+
+        i = 2 * pair + 1;
+
+        if (i < n) {
+            ngx_http_canary_add_part(parts, &k, &from, fits[i], group[i]);
+        }
+    }
+
+    /* who is in no part is stable's */
+
+    if (k && parts[k - 1].group == conf->view.stable) {
+        k--;
+    }
+
+    return k;
+}
+
+
+static void
+ngx_http_canary_add_part(ngx_http_canary_part_t *parts, ngx_uint_t *n,
+    ngx_uint_t *from, ngx_uint_t size, ngx_uint_t group)
+{
+    if (size == 0) {
+        return;
+    }
+
+    *from += size;
+
+    if (*n == 0 || parts[*n - 1].group != group) {
+        parts[*n].group = group;
+        (*n)++;
+    }
+
+    parts[*n - 1].upto = *from;
 }
 
 
