@@ -160,6 +160,9 @@ $r = $nginx->get('/gone');
 is $r->{body}, 'sorry', 'an error page';
 is scalar(cookies($r)), 1, 'has the cookie';
 
+wait_for { $nginx->get('/cached?k=1')->{headers}{'x-cache'} eq 'HIT' } 10,
+    'a cached answer';
+
 my %seen;
 for (1 .. 4) {
     $r = $nginx->get('/cached?k=1');
@@ -167,7 +170,7 @@ for (1 .. 4) {
     $seen{cookies} += cookies($r);
     $seen{$_}++ for cookies($r);
 }
-is $seen{HIT}, 3, 'answers from the cache';
+is $seen{HIT}, 4, 'answers from the cache';
 is $seen{cookies}, 4, 'have the cookie';
 is scalar(grep { /^pid=/ } keys %seen), 4, "each client's own";
 

@@ -269,15 +269,16 @@ for (1 .. 60) {
 }
 
 is $mixed, 0, 'the cache keeps groups apart';
-is $cache{MISS}, 2, 'one miss for each group';
-is $cache{HIT}, 58, 'the rest from the cache';
+cmp_ok $cache{MISS}, '>=', 2, 'a miss for each group';
+cmp_ok $cache{MISS}, '<=', 4, 'or one more where both workers came first';
+is $cache{HIT}, 60 - $cache{MISS}, 'the rest from the cache';
 
 my $u = $nginx->upstream('split');
 my $selected = 0;
 $selected += $u->{groups}{$_}{strata}[0]{selections}{weight}
     for qw(g_one g_other);
 
-is $selected, 202, 'one selection for each request that was passed on';
+is $selected, 200 + $cache{MISS}, 'one selection for each request that was passed on';
 
 # the same without master process
 

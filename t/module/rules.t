@@ -324,6 +324,24 @@ is $r->{headers}{'x-backend'}, 'blue', 'a group that is gone is stable';
 ok $nginx->reload(canary => 'zone=edge blue green red'), 'with it again';
 goes('red', Cookie => 'r=1');
 
+# another set of rules each time: whoever answers has those just put
+
+my @clients = map { http_connect($nginx->target) } 1 .. 8;
+my $stale = 0;
+
+for my $i (1 .. 150) {
+    my $group = $i % 2 ? 'red' : 'green';
+    my @filler = ({ if => beta('x' x ($i % 40 + 1)), group => 'blue' })
+        x ($i % 15);
+    $nginx->put(weights => { blue => 100 }, rules => [@filler,
+        { if => beta("now-$i"), group => $group }]);
+
+    $_->send('GET', '/', headers => { 'X-Beta' => "now-$i" }) for @clients;
+    $stale += $_->read->{headers}{'x-backend'} ne $group for @clients;
+}
+
+is $stale, 0, 'all workers have the new rules when the PUT is answered';
+
 # memory: pages are taken once, for who has rules
 
 $nginx->restart(zone => 'edge 1m');

@@ -138,7 +138,8 @@ ok $ok, 'in a cache key';
 my $u = $nginx->upstream('app');
 my $n = 0;
 $n += $u->{groups}{$_}{strata}[0]{selections}{weight} for qw(blue green);
-is $n, 162, 'selections: 100 + 60 + two cache misses';
+cmp_ok $n, '>=', 162, 'selections: 100 + 60 + two cache misses';
+cmp_ok $n, '<', 170, 'or a few more, where both workers missed';
 
 # what nginx -t refuses
 

@@ -184,6 +184,11 @@ pure('/tried', 1);
 
 # slices and the cache: each group has its own ten
 
+wait_for {
+    my $r = $nginx->get('/slice-cache/large');
+    $r->{headers}{'x-cache'} eq 'HIT';
+} 10, 'slices to be cached';
+
 my $hits = 0;
 pure('/slice-cache/large', 1000, check => sub {
     $hits += $_[0]{headers}{'x-cache'} eq 'HIT';
