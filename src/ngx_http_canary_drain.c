@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_canary.h"
+#include "ngx_http_canary_compat.h"
 
 
 #define NGX_HTTP_CANARY_DRAINED      0x100       /* in peer->down */
