@@ -263,6 +263,15 @@ ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
     confs = zone->upstreams.elts;
     behind = 0;
 
+    /* what a list has, has no names */
+
+    if (!cJSON_IsObject(upstreams)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "canary state file \"%V\" has no records, ignored",
+                      &zone->state);
+        return 0;
+    }
+
     for (i = 0; i < zone->upstreams.nelts; i++) {
         name = &confs[i]->upstream->host;
 
