@@ -18,6 +18,10 @@ static const http_route_t  api_table[] = {
     { "POST", "/v1/rollouts", api_create },
     { "GET", "/v1/rollouts", api_list },
     { "GET", "/v1/rollouts/{}", api_get },
+    { "GET", "/v1/rollouts/{}/explain", api_explain },
+    { "GET", "/v1/rollouts/{}/events", api_events },
+    { "GET", "/v1/rollouts/{}/ticks", api_ticks },
+    { "GET", "/v1/events", api_stream },
     { "POST", "/v1/rollouts/{}/abort", api_abort },
     { "POST", "/v1/rollouts/{}/pause", api_pause },
     { "POST", "/v1/rollouts/{}/resume", api_resume },
@@ -58,8 +62,10 @@ api_new(struct event_base *base, log_t *log, store_t *store, agent_t *agent,
     api->config = config;
 
     listener.arg = api;
+    api->feed = feed_new(base, store, config);
 
-    if (store_listen(store, &listener) != 0) {
+    if (api->feed == NULL || store_listen(store, &listener) != 0) {
+        feed_free(api->feed);
         free(api);
         return NULL;
     }
@@ -109,6 +115,7 @@ api_free(api_t *api)
         api_job_free(api->jobs);
     }
 
+    feed_free(api->feed);
     free(api);
 }
 

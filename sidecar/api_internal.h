@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 
 #include "api.h"
+#include "feed.h"
 #include "release.h"
 #include "store.h"
 
@@ -41,6 +42,7 @@ struct api_s {
     agent_t            *agent;
     controller_t       *controller;
     const config_t     *config;
+    feed_t             *feed;
     api_job_t          *jobs;
     unsigned            job_count;
 };
@@ -84,6 +86,11 @@ void api_abort(void *arg, http_exchange_t *exchange);
 void api_pause(void *arg, http_exchange_t *exchange);
 void api_resume(void *arg, http_exchange_t *exchange);
 void api_promote(void *arg, http_exchange_t *exchange);
+/* api_events.c */
+void api_stream(void *arg, http_exchange_t *exchange);
+void api_events(void *arg, http_exchange_t *exchange);
+void api_explain(void *arg, http_exchange_t *exchange);
+void api_ticks(void *arg, http_exchange_t *exchange);
 /* api_status.c */
 void api_health(void *arg, http_exchange_t *exchange);
 void api_ready(void *arg, http_exchange_t *exchange);

@@ -8,6 +8,7 @@
 
 #include "api_internal.h"
 #include "core/text.h"
+#include "decision.h"
 #include "fleet.h"
 
 
@@ -160,10 +161,11 @@ api_create_check(create_job_t *create, const store_rollout_t *all)
 static void
 api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
 {
-    char            *doc;
+    char            *doc, *data;
     int64_t          now;
     api_t           *api;
     release_t       *release;
+    decision_t       decision;
     evidence_t       evidence;
     create_job_t    *create = arg;
     store_create_t   call;
@@ -218,17 +220,25 @@ api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
     create->evidence = evidence_text(&evidence);
     doc = release_text(release);
 
+    memset(&decision, 0, sizeof(decision_t));
+    decision.release = release;
+    decision.present = &create->present;
+    decision.fleet = &create->fleet;
+    data = decision_text(&decision);
+
     call.upstream = create->spec.upstream;
     call.rollout = release->id;
     call.revision = all->route.revision;
     call.doc = doc;
     call.evidence = create->evidence;
     call.actor = release->state.actor;
+    call.data = data;
 
     api_complete(api, all, &create->present);
     store_create(api->store, &call, api_create_done, create);
 
     free(doc);
+    free(data);
 }
 
 

@@ -192,6 +192,9 @@ config_apply(config_t *config, const config_t *fresh, char *list, size_t size)
                 "prefix");
     config_note(list, size, strcmp(config->data_dir, fresh->data_dir) != 0,
                 "data_dir");
+    config_note(list, size, config->retention_ms != fresh->retention_ms
+                || config->retention_count != fresh->retention_count,
+                "retention");
 
     return changed;
 }
@@ -279,37 +282,41 @@ static int
 config_object(config_t *config, const cJSON *json, const char *group,
     char *error, size_t size)
 {
-    char                 name[96], reason[300], clean[64];
+    char                 name[96], names[512], reason[300], clean[64];
     const cJSON         *item;
     const config_key_t  *key;
 
     if (!cJSON_IsObject(json)) {
-        snprintf(error, size, "%s must be a mapping of keys",
-                 group[0] ? "log" : "the file");
+        snprintf(error, size, "%.*s must be a mapping of keys",
+                 group[0] ? (int) strlen(group) - 1 : 8,
+                 group[0] ? group : "the file");
         return -1;
     }
 
     cJSON_ArrayForEach(item, json) {
 
-        if (group[0] == '\0' && strcmp(item->string, "log") == 0) {
-            if (config_object(config, item, "log.", error, size)) {
+        utf8_clean(item->string, strlen(item->string), clean, sizeof(clean));
+        snprintf(name, sizeof(name), "%s%s", group, clean);
+
+        if (group[0] == '\0' && config_is_group(name)
+            && (cJSON_IsObject(item) || config_find(name, false) == NULL))
+        {
+            strcat(name, ".");
+
+            if (config_object(config, item, name, error, size)) {
                 return -1;
             }
 
             continue;
         }
 
-        utf8_clean(item->string, strlen(item->string), clean, sizeof(clean));
-        snprintf(name, sizeof(name), "%s%s", group, clean);
-
         /* "log.level" as one key is none. */
         key = strchr(item->string, '.') ? NULL : config_find(name, false);
 
         if (key == NULL) {
-            snprintf(error, size, "%s: unknown key; there are node, listen, "
-                     "nginx, redis, redis_password_file, redis_server, "
-                     "prefix, tick, data_dir, log.format and log.level",
-                     name);
+            config_names(names, sizeof(names));
+            snprintf(error, size, "%s: unknown key; there are %.400s",
+                     name, names);
             return -1;
         }
 
@@ -338,16 +345,26 @@ config_value(config_t *config, const config_key_t *key, const cJSON *json,
     }
 
     /* As in a spec, a number is seconds. */
-    if (cJSON_IsNumber(json) && key->duration
-        && json->valuedouble >= 0 && json->valuedouble < 1e6)
+    if (cJSON_IsNumber(json) && key->number == CONFIG_SECONDS
+        && json->valuedouble >= 0 && json->valuedouble < 1e8)
     {
         snprintf(number, sizeof(number), "%.0fms", json->valuedouble * 1000);
         return key->set(config, number, error, size);
     }
 
+    if (cJSON_IsNumber(json) && key->number == CONFIG_INTEGER
+        && json->valuedouble >= 0 && json->valuedouble < 1e9)
+    {
+        snprintf(number, sizeof(number), "%.15g", json->valuedouble);
+        return key->set(config, number, error, size);
+    }
+
     return config_bad(error, size, key->list
-                      ? "must be a list of addresses" : key->duration
-                      ? "must be a duration, as 1s" : "must be a string");
+                      ? "must be a list of addresses"
+                      : key->number == CONFIG_SECONDS
+                      ? "must be a duration, as 1s"
+                      : key->number == CONFIG_INTEGER
+                      ? "must be an integer" : "must be a string");
 }
 
 
@@ -422,6 +439,14 @@ config_defaults(config_t *config, char *error, size_t size)
 
     if (config->tick_ms == 0) {
         config->tick_ms = 1000;
+    }
+
+    if (config->retention_count == 0) {
+        config->retention_count = 100;
+    }
+
+    if (config->retention_ms == 0) {
+        config->retention_ms = INT64_C(90) * 86400 * 1000;
     }
 
     if (config->data_dir[0] == '\0') {

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/log.h"
 
@@ -44,6 +45,9 @@ typedef struct {
     char          prefix[CONFIG_PREFIX_LEN];         /* "canary:" */
     int           tick_ms;
     char          data_dir[CONFIG_TEXT_LEN];
+
+    unsigned      retention_count;         /* rollouts of an upstream */
+    int64_t       retention_ms;            /* what has ended, and events */
 
     log_format_t  log_format;
     log_level_t   log_level;

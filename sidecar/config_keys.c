@@ -11,6 +11,11 @@
 #define CONFIG_TICK_MIN  100
 #define CONFIG_TICK_MAX  60000
 
+/* Of what is kept of rollouts. */
+#define CONFIG_COUNT_MAX  10000
+#define CONFIG_AGE_MIN    (INT64_C(3600) * 1000)
+#define CONFIG_AGE_MAX    (INT64_C(365) * 86400 * 1000)
+
 static int config_set_node(config_t *config, const char *text, char *error,
     size_t size);
 static int config_add_listen(config_t *config, const char *text, char *error,
@@ -33,22 +38,34 @@ static int config_set_log_format(config_t *config, const char *text,
     char *error, size_t size);
 static int config_set_log_level(config_t *config, const char *text,
     char *error, size_t size);
+static int config_set_retention_count(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_retention_age(config_t *config, const char *text,
+    char *error, size_t size);
 static bool config_plain(const char *text);
 static int config_port(const char *text);
 
 static const config_key_t  config_keys[] = {
-    { "node", "node", config_set_node, false, false },
-    { "listen", "listen", config_add_listen, true, false },
-    { "nginx", "nginx", config_set_nginx, false, false },
-    { "redis", "redis", config_set_redis, false, false },
-    { "redis_password_file", NULL, config_set_password_file, false, false },
-    { "redis_server", NULL, config_set_redis_server, false, false },
-    { "prefix", "prefix", config_set_prefix, false, false },
-    { "tick", "tick", config_set_tick, false, true },
-    { "data_dir", "data-dir", config_set_data_dir, false, false },
-    { "log.format", "log-format", config_set_log_format, false, false },
-    { "log.level", "log-level", config_set_log_level, false, false },
-    { NULL, NULL, NULL, false, false }
+    { "node", "node", config_set_node, false, CONFIG_NO_NUMBER },
+    { "listen", "listen", config_add_listen, true, CONFIG_NO_NUMBER },
+    { "nginx", "nginx", config_set_nginx, false, CONFIG_NO_NUMBER },
+    { "redis", "redis", config_set_redis, false, CONFIG_NO_NUMBER },
+    { "redis_password_file", NULL, config_set_password_file, false,
+      CONFIG_NO_NUMBER },
+    { "redis_server", NULL, config_set_redis_server, false,
+      CONFIG_NO_NUMBER },
+    { "prefix", "prefix", config_set_prefix, false, CONFIG_NO_NUMBER },
+    { "tick", "tick", config_set_tick, false, CONFIG_SECONDS },
+    { "data_dir", "data-dir", config_set_data_dir, false, CONFIG_NO_NUMBER },
+    { "log.format", "log-format", config_set_log_format, false,
+      CONFIG_NO_NUMBER },
+    { "log.level", "log-level", config_set_log_level, false,
+      CONFIG_NO_NUMBER },
+    { "retention.age", NULL, config_set_retention_age, false,
+      CONFIG_SECONDS },
+    { "retention.count", NULL, config_set_retention_count, false,
+      CONFIG_INTEGER },
+    { NULL, NULL, NULL, false, CONFIG_NO_NUMBER }
 };
 
 
@@ -67,6 +84,41 @@ config_find(const char *name, bool flag)
     }
 
     return NULL;
+}
+
+
+bool
+config_is_group(const char *name)
+{
+    size_t               len;
+    const config_key_t  *key;
+
+    len = strlen(name);
+
+    for (key = config_keys; key->key != NULL; key++) {
+        if (strncmp(key->key, name, len) == 0 && key->key[len] == '.') {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+void
+config_names(char *list, size_t size)
+{
+    size_t               used;
+    const config_key_t  *key;
+
+    list[0] = '\0';
+    used = 0;
+
+    for (key = config_keys; key->key != NULL && used < size; key++) {
+        used += (size_t) snprintf(list + used, size - used, "%s%s",
+                                  used == 0 ? "" : key[1].key != NULL
+                                  ? ", " : " and ", key->key);
+    }
 }
 
 
@@ -356,6 +408,42 @@ config_set_log_level(config_t *config, const char *text, char *error,
 {
     return log_level_parse(text, &config->log_level) == 0 ? 0
            : config_bad(error, size, "must be debug, info, warn or error");
+}
+
+
+static int
+config_set_retention_count(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    long   count;
+    char  *end;
+
+    count = strtol(text, &end, 10);
+
+    if (end == text || *end != '\0' || count < 1 || count > CONFIG_COUNT_MAX)
+    {
+        return config_bad(error, size, "must be an integer from 1 to 10000");
+    }
+
+    config->retention_count = (unsigned) count;
+    return 0;
+}
+
+
+static int
+config_set_retention_age(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    int64_t  ms;
+
+    ms = spec_parse_duration(text);
+
+    if (ms < CONFIG_AGE_MIN || ms > CONFIG_AGE_MAX) {
+        return config_bad(error, size, "must be a duration from 1h to 365d");
+    }
+
+    config->retention_ms = ms;
+    return 0;
 }
 
 

@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "controller_internal.h"
 #include "core/text.h"
+#include "decision.h"
 #include "fleet.h"
 #include "tally.h"
 
@@ -177,6 +178,16 @@ drive_judge_stratum(evidence_t *evidence, const tally_cell_t *canary,
 }
 
 
+/* New connections and cold caches are slow, and not the version. */
+static bool
+drive_warm(const release_t *release, const evidence_t *evidence,
+    int64_t now_ms)
+{
+    return evidence->first_ms != 0
+           && now_ms - evidence->first_ms >= release->spec.warmup_ms;
+}
+
+
 /* Returns the number of canary requests that were judged. */
 static uint64_t
 drive_judge(const release_t *release, evidence_t *evidence,
@@ -198,9 +209,7 @@ drive_judge(const release_t *release, evidence_t *evidence,
         }
     }
 
-    /* New connections and cold caches are slow, and not the version. */
-    warm = evidence->first_ms != 0
-           && now_ms - evidence->first_ms >= release->spec.warmup_ms;
+    warm = drive_warm(release, evidence, now_ms);
 
     /* One bet after the other on the same wealth. */
     for (s = 0; s < TALLY_MAX_STRATA; s++) {
@@ -233,10 +242,10 @@ drive_judge(const release_t *release, evidence_t *evidence,
 
 static void
 drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
-    const evidence_t *evidence, const record_t *present,
+    decision_t *decision, const store_judged_t *judged,
     const rollout_events_t *events)
 {
-    char            *doc, *evidence_json;
+    char            *doc, *evidence_json, *data;
     unsigned         i;
     record_t         wanted;
     store_event_t    list[ROLLOUT_MAX_EVENTS];
@@ -244,11 +253,13 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     controller_t    *controller = drive->controller;
 
     memset(&commit, 0, sizeof(store_commit_t));
+    data = NULL;
     free(drive->record);
     drive->record = NULL;
     drive->writing = 0;
 
-    if (release_route(release, present, &wanted)) {
+    if (release_route(release, decision->present, &wanted)) {
+        decision->wanted = &wanted;
         drive->writing = wanted.revision;
         drive->record = record_text(&wanted);
         commit.revision = wanted.revision;
@@ -261,15 +272,21 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
         release->finished_ms = release->updated_ms;
     }
 
+    if (events->count > 0) {
+        decision->release = release;
+        data = decision_text(decision);
+    }
+
     for (i = 0; i < events->count; i++) {
         list[i].type = events->list[i].type;
         list[i].detail = events->list[i].detail;
+        list[i].data = data;
     }
 
     drive->events = *events;
 
     doc = release_text(release);
-    evidence_json = evidence_text(evidence);
+    evidence_json = evidence_text(decision->evidence);
 
     commit.upstream = drive->upstream;
     commit.rollout = drive->rollout;
@@ -279,6 +296,7 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     commit.evidence = evidence_json;
     commit.active = rollout_active(&release->state);
     commit.actor = release->state.actor;
+    commit.judged = judged;
     commit.event_count = events->count;
     commit.events = list;
 
@@ -289,18 +307,21 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
 
     free(doc);
     free(evidence_json);
+    free(data);
 }
 
 
 /*
- * The release, and what has to be said about its state before anything else.
+ * The release, its state as it was found, and what has to be said about that
+ * before anything else.
  * Whoever changed the route and is not this rollout is a node whose record
  * was written back: then Redis lost the newest state.  0, or -1 if there is
  * nothing to go on from.
  */
 static int
 drive_check(drive_t *drive, const store_rollout_t *all,
-    const record_t *present, release_t *release, rollout_events_t *events)
+    const record_t *present, release_t *release, rollout_t *before,
+    rollout_events_t *events)
 {
     char         error[ROLLOUT_REASON_LEN];
     const char  *why;
@@ -323,6 +344,8 @@ drive_check(drive_t *drive, const store_rollout_t *all,
         why = "redis lost the newest state of this rollout";
     }
 
+    *before = release->state;
+
     if (why != NULL) {
         (void) rollout_command(&release->spec, &release->state, ROLLOUT_ABORT,
                                "canaryd", why,
@@ -344,9 +367,12 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
     drive_t                *drive = arg;
     record_t                present;
     release_t               release;
+    rollout_t               before;
+    decision_t              decision;
     evidence_t              evidence;
     controller_t           *controller = drive->controller;
     judge_result_t          result;
+    store_judged_t          judged;
     rollout_events_t        events;
     rollout_observation_t   seen;
 
@@ -373,7 +399,7 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
         return;
     }
 
-    if (drive_check(drive, all, &present, &release, &events) != 0) {
+    if (drive_check(drive, all, &present, &release, &before, &events) != 0) {
         drive_fail(drive, "its document and the record are damaged");
         return;
     }
@@ -400,10 +426,16 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
 
     drive_sum(drive, all, &evidence, &sum);
 
+    memset(&judged, 0, sizeof(store_judged_t));
+
     if (release.state.state != ROLLOUT_PENDING
         && release.state.state != ROLLOUT_REVERTING)
     {
         seen.canary_requests = drive_judge(&release, &evidence, &sum, now);
+
+        judged.at_ms = now;
+        judged.warm = drive_warm(&release, &evidence, now);
+        judged.counts = tally_print(&sum);
     }
 
     tally_clear(&sum);
@@ -424,9 +456,19 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
                             &events);
     }
 
+    memset(&decision, 0, sizeof(decision_t));
+    decision.before = &before;
+    decision.evidence = &evidence;
+    decision.present = &present;
+    decision.fleet = &fleet;
+    decision.leader = drive->leader;
+
     strcpy(drive->judged_to, evidence.position);
     drive->busy = true;
-    drive_commit(drive, all, &release, &evidence, &present, &events);
+    drive_commit(drive, all, &release, &decision,
+                 judged.counts != NULL ? &judged : NULL, &events);
+
+    free((char *) judged.counts);
 }
 
 

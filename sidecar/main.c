@@ -186,6 +186,8 @@ canaryd_start(canaryd_t *canaryd)
     options.password = config->redis_password;
     options.prefix = config->prefix;
     options.node = config->node;
+    options.keep_count = config->retention_count;
+    options.keep_ms = config->retention_ms;
 
     if (config->redis_embedded) {
         canaryd->redis = embedded_redis_new(canaryd->base, canaryd->log,

@@ -135,6 +135,8 @@ store_new(struct event_base *base, log_t *log, const store_options_t *options)
     store->password = store_copy(options->password);
     store->prefix = store_copy(options->prefix);
     store->node = store_copy(options->node);
+    store->keep_count = options->keep_count;
+    store->keep_ms = options->keep_ms;
 
     for (i = 0; i < 3; i++) {
         snprintf(text, sizeof(text), "%s%s%s", store->prefix, channels[i],

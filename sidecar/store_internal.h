@@ -14,7 +14,7 @@
 #include "scripts.h"
 #include "store.h"
 
-#define STORE_MAX_LISTENERS  4
+#define STORE_MAX_LISTENERS  8
 #define STORE_KEY_LEN        256
 #define STORE_SHA_LEN        41
 
@@ -79,6 +79,8 @@ struct store_s {
     char               *prefix;
     char               *node;
     char               *channels[3];      /* changes, confirms, own beat */
+    unsigned            keep_count;
+    int64_t             keep_ms;
 
     store_link_t        commands;
     store_link_t        messages;

@@ -27,6 +27,9 @@ static const ctl_entry_t  ctl_entries[] = {
     { "resume", ctl_command, 1, true },
     { "promote", ctl_command, 1, true },
     { "list", ctl_list, 0, true },
+    { "explain", ctl_explain, 1, true },
+    { "events", ctl_events, 1, true },
+    { "replay", ctl_replay, 1, true },
     { "judge", ctl_judge, 1, false },
     { NULL, NULL, 0, false }
 };
@@ -193,6 +196,18 @@ ctl_usage(FILE *out)
         " now\n"
         "      --reason TEXT --revision N   (abort takes no revision)\n"
         "  list [--upstream NAME] [--state STATE|active] [--limit N]\n"
+        "  explain ID | --upstream NAME     each decision, what it was made"
+        " upon,\n"
+        "                                   and what would have to happen"
+        " next\n"
+        "  events [ID | --upstream NAME] [--follow]   what happened; without"
+        " ID\n"
+        "                                   --follow shows what happens, of"
+        " all\n"
+        "  replay ID | --upstream NAME [--config FILE.yaml]\n"
+        "                                   judge its recorded ticks again,"
+        " also with\n"
+        "                                   another analysis\n"
         "  judge FILE|-                     judge a recorded case, offline\n"
         "  help, version\n"
         "\n"
@@ -204,6 +219,7 @@ ctl_usage(FILE *out)
         "\n"
         "Exit codes: 0 done (start --wait, watch: succeeded), 1 error,\n"
         "2 usage, 3 the rollout was taken back (start --wait, watch, status"
-        " of one).\n",
+        " of one),\n"
+        "or would be (replay).\n",
         out);
 }

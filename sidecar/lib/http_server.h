@@ -7,6 +7,7 @@
 #ifndef LIB_HTTP_SERVER_H
 #define LIB_HTTP_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <event2/event.h>
