@@ -25,13 +25,21 @@ NGINX_SRC ?= $(patsubst %/conf_flags,%,$(shell dpkg -L nginx-dev 2>/dev/null \
 pc       = $(shell pkg-config $(1) $(2) 2>/dev/null)
 CORE_LIBS   := -lcjson -lm
 LIB_LIBS    := -lcurl -lyaml -levent_core -levent_extra
-DAEMON_LIBS := -lhiredis
+REDIS_LIBS  := -lhiredis
+
+# TLS to Redis: hiredis has it from 1.0 on.
+ifeq ($(shell pkg-config --exists hiredis_ssl 2>/dev/null && echo yes),yes)
+CPPFLAGS   += -DHAVE_HIREDIS_SSL
+REDIS_LIBS := -lhiredis_ssl -lhiredis -lssl -lcrypto
+endif
 
 objs     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE    := $(call objs,$(wildcard sidecar/core/*.c))
 LIB     := $(call objs,$(wildcard sidecar/lib/*.c))
 DAEMON  := $(call objs,$(wildcard sidecar/*.c))
 CTL     := $(call objs,$(wildcard sidecar/ctl/*.c))
+# What canaryctl has of canaryd.
+SHARED  := $(call objs,$(addprefix sidecar/,config.c config_keys.c redis_tls.c))
 UNIT    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
 TOOLS   := $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
 LUA     := $(wildcard sidecar/lua/*.lua)
@@ -58,14 +66,15 @@ clean:
 
 $(BUILD)/canaryd: $(DAEMON) $(LIB) $(CORE)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    $(DAEMON_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+	    $(REDIS_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
-$(BUILD)/canaryctl: $(CTL) $(LIB) $(CORE)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(CORE_LIBS)
+$(BUILD)/canaryctl: $(CTL) $(SHARED) $(LIB) $(CORE)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
+	    $(REDIS_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(LIB) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka \
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka $(REDIS_LIBS) \
 	    $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/tools/%: $(BUILD)/obj/t/tools/%.o

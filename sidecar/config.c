@@ -13,6 +13,7 @@
 #include "lib/utf8.h"
 #include "lib/version.h"
 #include "lib/yaml.h"
+#include "redis_tls.h"
 
 #define CONFIG_PASSWORD_MAX  4096  /* of the file */
 
@@ -27,6 +28,8 @@ static int config_listen(config_t *config, const config_key_t *key,
 static int config_value(config_t *config, const config_key_t *key,
     const cJSON *json, char *error, size_t size);
 static int config_defaults(config_t *config, char *error, size_t size);
+static int config_check_redis(const config_t *config, char *error,
+    size_t size);
 static int config_read_password(config_t *config, char *error, size_t size);
 static void config_note(char *list, size_t size, bool differs,
     const char *key);
@@ -121,6 +124,7 @@ config_load(int argc, char **argv, config_t *config, char *error, size_t size)
         || config_file(config, named, error, size)
         || config_flags(argc, argv, config, error, size)
         || config_defaults(config, error, size)
+        || config_check_redis(config, error, size)
         || config_read_password(config, error, size))
     {
         config_wipe(config);
@@ -180,8 +184,16 @@ config_apply(config_t *config, const config_t *fresh, char *list, size_t size)
     config_note(list, size, config->redis_embedded != fresh->redis_embedded
                 || config->redis_port != fresh->redis_port
                 || strcmp(config->redis_socket, fresh->redis_socket) != 0
-                || strcmp(config->redis_host, fresh->redis_host) != 0,
-                "redis");
+                || strcmp(config->redis_host, fresh->redis_host) != 0
+                || strcmp(config->redis_user, fresh->redis_user) != 0
+                || strcmp(config->redis_master, fresh->redis_master) != 0
+                || strcmp(config->redis_ca, fresh->redis_ca) != 0
+                || strcmp(config->redis_cert, fresh->redis_cert) != 0
+                || strcmp(config->redis_key, fresh->redis_key) != 0
+                || config->redis_tls != fresh->redis_tls
+                || config->sentinel_count != fresh->sentinel_count
+                || memcmp(config->sentinels, fresh->sentinels,
+                          sizeof(config->sentinels)) != 0, "redis");
     config_note(list, size, strcmp(config->redis_password,
                                    fresh->redis_password) != 0,
                 "redis_password_file");
@@ -344,6 +356,11 @@ config_value(config_t *config, const config_key_t *key, const cJSON *json,
         return key->set(config, json->valuestring, error, size);
     }
 
+    if (cJSON_IsBool(json) && key->number == CONFIG_BOOLEAN) {
+        return key->set(config, cJSON_IsTrue(json) ? "true" : "false", error,
+                        size);
+    }
+
     /* As in a spec, a number is seconds. */
     if (cJSON_IsNumber(json) && key->number == CONFIG_SECONDS
         && json->valuedouble >= 0 && json->valuedouble < 1e8)
@@ -364,7 +381,9 @@ config_value(config_t *config, const config_key_t *key, const cJSON *json,
                       : key->number == CONFIG_SECONDS
                       ? "must be a duration, as 1s"
                       : key->number == CONFIG_INTEGER
-                      ? "must be an integer" : "must be a string");
+                      ? "must be an integer"
+                      : key->number == CONFIG_BOOLEAN
+                      ? "must be true or false" : "must be a string");
 }
 
 
@@ -425,7 +444,9 @@ config_defaults(config_t *config, char *error, size_t size)
         strcpy(config->nginx_url, "http://localhost/canary/");
     }
 
-    if (config->redis_socket[0] == '\0' && config->redis_host[0] == '\0') {
+    if (config->redis_socket[0] == '\0' && config->redis_host[0] == '\0'
+        && config->sentinel_count == 0)
+    {
         config->redis_embedded = true;
     }
 
@@ -451,6 +472,63 @@ config_defaults(config_t *config, char *error, size_t size)
 
     if (config->data_dir[0] == '\0') {
         strcpy(config->data_dir, "/var/lib/nginx-canary");
+    }
+
+    return 0;
+}
+
+
+/* What fits together, and what this build can do. */
+static int
+config_check_redis(const config_t *config, char *error, size_t size)
+{
+    bool  fixed;
+
+    fixed = config->redis_embedded || config->redis_host[0] != '\0'
+            || config->redis_socket[0] != '\0';
+
+    if (config->sentinel_count > 0 && fixed) {
+        return config_bad(error, size, "redis.sentinels: they name the "
+                          "address, there must be no other one");
+    }
+
+    if ((config->sentinel_count > 0) != (config->redis_master[0] != '\0')) {
+        return config_bad(error, size, "redis.master: must be given with "
+                          "redis.sentinels, and only with them");
+    }
+
+    if (config->redis_user[0] != '\0'
+        && config->redis_password_file[0] == '\0')
+    {
+        return config_bad(error, size, "redis.user: needs a "
+                          "redis.password_file");
+    }
+
+    if (config->redis_tls && !redis_tls_available()) {
+        return config_bad(error, size, "redis: TLS needs hiredis 1.0 or "
+                          "newer with libhiredis_ssl (Debian 13), which this "
+                          "canaryd was built without: use a unix socket, or "
+                          "a tunnel as stunnel");
+    }
+
+    if (config->redis_tls && (config->redis_embedded
+                              || config->redis_socket[0] != '\0'))
+    {
+        return config_bad(error, size, "redis.tls: only for HOST:PORT and "
+                          "sentinels");
+    }
+
+    if (!config->redis_tls && (config->redis_ca[0] != '\0'
+                               || config->redis_cert[0] != '\0'
+                               || config->redis_key[0] != '\0'))
+    {
+        return config_bad(error, size, "redis.ca, redis.cert, redis.key: "
+                          "only with TLS (rediss://HOST:PORT, or tls: true)");
+    }
+
+    if ((config->redis_cert[0] != '\0') != (config->redis_key[0] != '\0')) {
+        return config_bad(error, size, "redis.cert: needs redis.key, and the "
+                          "other way round");
     }
 
     return 0;

@@ -42,6 +42,23 @@ static int config_set_retention_count(config_t *config, const char *text,
     char *error, size_t size);
 static int config_set_retention_age(config_t *config, const char *text,
     char *error, size_t size);
+static int config_set_redis_user(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_tls(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_ca(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_cert(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_key(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_master(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_add_sentinel(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_path(char *to, const char *text, char *error,
+    size_t size);
+static int config_peer(const char *text, config_peer_t *peer);
 static bool config_plain(const char *text);
 static int config_port(const char *text);
 
@@ -65,6 +82,17 @@ static const config_key_t  config_keys[] = {
       CONFIG_SECONDS },
     { "retention.count", NULL, config_set_retention_count, false,
       CONFIG_INTEGER },
+    { "redis.address", NULL, config_set_redis, false, CONFIG_NO_NUMBER },
+    { "redis.user", NULL, config_set_redis_user, false, CONFIG_NO_NUMBER },
+    { "redis.password_file", NULL, config_set_password_file, false,
+      CONFIG_NO_NUMBER },
+    { "redis.tls", NULL, config_set_redis_tls, false, CONFIG_BOOLEAN },
+    { "redis.ca", NULL, config_set_redis_ca, false, CONFIG_NO_NUMBER },
+    { "redis.cert", NULL, config_set_redis_cert, false, CONFIG_NO_NUMBER },
+    { "redis.key", NULL, config_set_redis_key, false, CONFIG_NO_NUMBER },
+    { "redis.sentinels", NULL, config_add_sentinel, true, CONFIG_NO_NUMBER },
+    { "redis.master", NULL, config_set_redis_master, false,
+      CONFIG_NO_NUMBER },
     { NULL, NULL, NULL, false, CONFIG_NO_NUMBER }
 };
 
@@ -257,13 +285,10 @@ bad:
 static int
 config_set_redis(config_t *config, const char *text, char *error, size_t size)
 {
-    int          port;
-    size_t       len;
-    const char  *colon;
+    config_peer_t  peer;
 
-    colon = strrchr(text, ':');
-    len = colon ? (size_t) (colon - text) : 0;
     config->redis_embedded = false;
+    config->redis_tls = false;
     config->redis_socket[0] = '\0';
     config->redis_host[0] = '\0';
     config->redis_port = 0;
@@ -273,48 +298,119 @@ config_set_redis(config_t *config, const char *text, char *error, size_t size)
         return 0;
     }
 
-    if (!config_plain(text)) {
-        goto bad;
-    }
-
-    if (strncmp(text, "unix:", 5) == 0) {
-        if (text[5] != '/') {
-            goto bad;
-        }
-
+    if (strncmp(text, "unix:/", 6) == 0 && config_plain(text)) {
         return config_copy(config->redis_socket,
                            sizeof(config->redis_socket), text + 5, error,
                            size);
     }
 
-    if (len == 0 || len >= sizeof(config->redis_host)) {
-        goto bad;
+    if (strncmp(text, "redis://", 8) == 0) {
+        text += 8;
+
+    } else if (strncmp(text, "rediss://", 9) == 0) {
+        text += 9;
+        config->redis_tls = true;
     }
 
-    port = config_port(colon + 1);
-
-    if (port <= 0) {
-        goto bad;
+    if (config_peer(text, &peer) != 0) {
+        return config_bad(error, size, "must be embedded, unix:/path, "
+                          "HOST:PORT or rediss://HOST:PORT");
     }
 
-    if (text[0] == '[' && text[len - 1] == ']') {
-        text++;
-        len -= 2;
-    }
-
-    if (len == 0 || memchr(text, '/', len) != NULL) {
-        goto bad;
-    }
-
-    memcpy(config->redis_host, text, len);
-    config->redis_host[len] = '\0';
-    config->redis_port = port;
+    strcpy(config->redis_host, peer.host);
+    config->redis_port = peer.port;
     return 0;
+}
 
-bad:
 
-    return config_bad(error, size, "must be embedded, unix:/path or "
-                      "HOST:PORT");
+static int
+config_add_sentinel(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (config->sentinel_count == CONFIG_MAX_SENTINELS) {
+        return config_bad(error, size, "at most 8 addresses");
+    }
+
+    if (config_peer(text, &config->sentinels[config->sentinel_count]) != 0) {
+        return config_bad(error, size, "must be a list of HOST:PORT");
+    }
+
+    config->sentinel_count++;
+    return 0;
+}
+
+
+static int
+config_set_redis_user(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (text[0] == '\0' || !config_plain(text)) {
+        return config_bad(error, size, "must be the name of a user");
+    }
+
+    return config_copy(config->redis_user, sizeof(config->redis_user), text,
+                       error, size);
+}
+
+
+static int
+config_set_redis_master(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (text[0] == '\0' || !config_plain(text)) {
+        return config_bad(error, size, "must be a master's name");
+    }
+
+    return config_copy(config->redis_master, sizeof(config->redis_master),
+                       text, error, size);
+}
+
+
+static int
+config_set_redis_tls(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
+        return config_bad(error, size, "must be true or false");
+    }
+
+    config->redis_tls = strcmp(text, "true") == 0;
+    return 0;
+}
+
+
+static int
+config_set_redis_ca(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    return config_set_path(config->redis_ca, text, error, size);
+}
+
+
+static int
+config_set_redis_cert(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    return config_set_path(config->redis_cert, text, error, size);
+}
+
+
+static int
+config_set_redis_key(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    return config_set_path(config->redis_key, text, error, size);
+}
+
+
+static int
+config_set_path(char *to, const char *text, char *error, size_t size)
+{
+    if (text[0] != '/') {
+        return config_bad(error, size, "must be the absolute path of a file");
+    }
+
+    return config_copy(to, CONFIG_TEXT_LEN, text, error, size);
 }
 
 
@@ -458,6 +554,37 @@ config_plain(const char *text)
     }
 
     return true;
+}
+
+
+/* HOST:PORT, [IPV6]:PORT; 0 or -1. */
+static int
+config_peer(const char *text, config_peer_t *peer)
+{
+    size_t       len;
+    const char  *colon;
+
+    colon = strrchr(text, ':');
+    len = colon != NULL ? (size_t) (colon - text) : 0;
+
+    if (!config_plain(text) || len == 0 || len >= sizeof(peer->host)) {
+        return -1;
+    }
+
+    peer->port = config_port(colon + 1);
+
+    if (text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+
+    if (peer->port <= 0 || len == 0 || memchr(text, '/', len) != NULL) {
+        return -1;
+    }
+
+    memcpy(peer->host, text, len);
+    peer->host[len] = '\0';
+    return 0;
 }
 
 

@@ -20,6 +20,7 @@ typedef struct {
 #define CONFIG_NO_NUMBER  0        /* it is wrong */
 #define CONFIG_SECONDS    1        /* a duration */
 #define CONFIG_INTEGER    2
+#define CONFIG_BOOLEAN    3        /* true and false are meant, too */
 
 /* By its name in the file, or by its flag; NULL: there is none. */
 const config_key_t *config_find(const char *name, bool flag);

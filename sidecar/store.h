@@ -18,7 +18,9 @@
 
 #include <event2/event.h>
 
+#include "config.h"
 #include "lib/log.h"
+#include "redis_tls.h"
 
 #define STORE_MAX_EVENTS  8
 #define STORE_POSITION_LEN  48     /* an id of a stream's entry, with NUL */
@@ -36,7 +38,12 @@ typedef struct {
     const char  *socket;           /* unix socket; "": host and port */
     const char  *host;
     int          port;
+    const char  *user;             /* "": the default user */
     const char  *password;         /* "": none */
+    redis_tls_t *tls;              /* borrowed; NULL: no TLS */
+    const char  *master;           /* a name that these know */
+    unsigned     sentinel_count;   /* 0: socket, or host and port */
+    const config_peer_t  *sentinels;
     const char  *prefix;
     const char  *node;
     unsigned     keep_count;       /* rollouts of an upstream */

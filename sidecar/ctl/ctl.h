@@ -92,6 +92,7 @@ int ctl_judge(const ctl_args_t *args, const char *command);
 int ctl_explain(const ctl_args_t *args, const char *command);
 int ctl_events(const ctl_args_t *args, const char *command);
 int ctl_replay(const ctl_args_t *args, const char *command);
+int ctl_seed(const ctl_args_t *args, const char *command);
 
 /* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);

@@ -30,6 +30,7 @@ static const ctl_entry_t  ctl_entries[] = {
     { "explain", ctl_explain, 1, true },
     { "events", ctl_events, 1, true },
     { "replay", ctl_replay, 1, true },
+    { "seed", ctl_seed, 0, false },
     { "judge", ctl_judge, 1, false },
     { NULL, NULL, 0, false }
 };
@@ -208,6 +209,16 @@ ctl_usage(FILE *out)
         "                                   judge its recorded ticks again,"
         " also with\n"
         "                                   another analysis\n"
+        "  seed --state-file FILE           write nginx's state file from"
+        " Redis, before\n"
+        "                                   nginx starts; with canaryd's own"
+        " configuration\n"
+        "      --config FILE.yaml           default /etc/nginx-canary/"
+        "canaryd.yaml\n"
+        "      --wait[=TIME]                for Redis; without TIME as long"
+        " as it takes\n"
+        "      --if-unavailable fail|keep|stable   if it is not there:"
+        " default fail\n"
         "  judge FILE|-                     judge a recorded case, offline\n"
         "  help, version\n"
         "\n"
