@@ -11,13 +11,14 @@
 #include "tally.h"
 
 #define DRIVE_LEAD_MS    2500
+#define DRIVE_LATE_MS    5         /* after which a lead has run out for sure */
 #define DRIVE_BROKEN_MS  30000
 #define DRIVE_FAILURES   3
 #define DRIVE_TRIES      10
 
 
 static void drive_led(void *arg, store_status_t status, bool held,
-    const char *leader);
+    const char *leader, int64_t left_ms);
 static void drive_read(drive_t *drive);
 static void drive_got(void *arg, store_status_t status,
     const store_rollout_t *all);
@@ -43,7 +44,8 @@ drive_begin(drive_t *drive)
 
 
 static void
-drive_led(void *arg, store_status_t status, bool held, const char *leader)
+drive_led(void *arg, store_status_t status, bool held, const char *leader,
+    int64_t left_ms)
 {
     drive_t       *drive = arg;
     controller_t  *controller = drive->controller;
@@ -74,6 +76,12 @@ drive_led(void *arg, store_status_t status, bool held, const char *leader)
 
     if (!held) {
         drive->judged = false;
+
+        /* If it is not renewed, not a tick is to be lost. */
+        if (left_ms > 0) {
+            controller_nudge_in(controller, drive->upstream,
+                                left_ms + DRIVE_LATE_MS);
+        }
         return;
     }
 

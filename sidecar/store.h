@@ -161,7 +161,8 @@ typedef void (*store_rollout_pt)(void *arg, store_status_t status,
 typedef void (*store_report_pt)(void *arg, store_status_t status,
     const store_route_t *route, bool led); /* led: somebody is the leader */
 typedef void (*store_lead_pt)(void *arg, store_status_t status, bool held,
-    const char *leader);                   /* who, "token:node" */
+    const char *leader, int64_t left_ms);  /* who, "token:node", and for
+                                              how long without a renewal */
 typedef void (*store_result_pt)(void *arg, store_status_t status,
     const store_result_t *result);
 typedef void (*store_ids_pt)(void *arg, store_status_t status, size_t count,

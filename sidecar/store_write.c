@@ -20,6 +20,7 @@ typedef struct {
     store_lead_pt  done;
     void          *arg;
     bool           held;
+    int64_t        left_ms;
     char           leader[STORE_LEADER_LEN];
 } store_lead_t;
 
@@ -30,7 +31,7 @@ store_lead_finish(store_op_t *op)
     store_lead_t  *lead = op->data;
 
     lead->done(lead->arg, op->status, op->status == STORE_OK && lead->held,
-               lead->leader);
+               lead->leader, lead->left_ms);
 }
 
 
@@ -40,7 +41,7 @@ store_lead_reply(store_op_t *op, unsigned index, const redisReply *reply)
     const char    *held, *leader;
     store_lead_t  *lead = op->data;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
         op->status = STORE_ERROR;
         return;
     }
@@ -56,13 +57,14 @@ store_lead_reply(store_op_t *op, unsigned index, const redisReply *reply)
     }
 
     lead->held = strcmp(held, "1") == 0;
+    lead->left_ms = (int64_t) store_number(reply->element[2]);
     strcpy(lead->leader, leader);
 }
 
 
 static void
 store_lead_ignore(void *arg, store_status_t status, bool held,
-    const char *leader)
+    const char *leader, int64_t left_ms)
 {
     /* void */
 }

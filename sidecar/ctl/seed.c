@@ -429,7 +429,8 @@ static void
 seed_record(const seed_t *seed, cJSON *record)
 {
     bool          mine;
-    const cJSON  *nodes, *node;
+    cJSON        *weights, *group, *next;
+    const cJSON  *nodes, *node, *canary;
 
     nodes = cJSON_GetObjectItemCaseSensitive(record, "nodes");
     mine = !cJSON_IsArray(nodes);
@@ -446,6 +447,28 @@ seed_record(const seed_t *seed, cJSON *record)
 
     cJSON_DeleteItemFromObjectCaseSensitive(record, "nodes");
     cJSON_DeleteItemFromObjectCaseSensitive(record, "drain");
+
+    /* This nginx need not have a group that gets nothing. */
+    weights = cJSON_GetObjectItemCaseSensitive(record, "weights");
+
+    for (group = weights != NULL ? weights->child : NULL; group != NULL;
+         group = next)
+    {
+        next = group->next;
+
+        if (cJSON_IsNumber(group) && group->valuedouble == 0) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(weights, group));
+        }
+    }
+
+    canary = cJSON_GetObjectItemCaseSensitive(record, "canary");
+
+    if (cJSON_IsString(canary)
+        && cJSON_GetObjectItemCaseSensitive(weights, canary->valuestring)
+           == NULL)
+    {
+        cJSON_DeleteItemFromObjectCaseSensitive(record, "canary");
+    }
 }
 
 
