@@ -316,6 +316,28 @@ typedef struct {
 } store_setup_t;
 
 
+/* By the answer to HELLO: names and values in turns. */
+static bool
+store_is_master(const redisReply *reply)
+{
+    size_t       i;
+    const char  *name, *value;
+
+    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements;
+         i += 2)
+    {
+        name = store_text(reply->element[i]);
+        value = store_text(reply->element[i + 1]);
+
+        if (name != NULL && value != NULL && strcmp(name, "role") == 0) {
+            return strcmp(value, "master") == 0;
+        }
+    }
+
+    return false;
+}
+
+
 static void
 store_setup_reply(store_op_t *op, unsigned index, const redisReply *reply)
 {
@@ -331,10 +353,7 @@ store_setup_reply(store_op_t *op, unsigned index, const redisReply *reply)
 
     if (setup->role) {
         if (index == 0) {
-            text = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
-                   ? store_text(reply->element[0]) : NULL;
-
-            if (text == NULL || strcmp(text, "master") != 0) {
+            if (!store_is_master(reply)) {
                 op->status = STORE_ERROR;
             }
             return;
@@ -416,10 +435,11 @@ store_link_setup(store_link_t *link)
         store_op_send(op, n, argv);
     }
 
-    /* A sentinel may know less than the server itself. */
+    /* A sentinel may know less than the server itself.  ROLE and INFO say it
+     * as well, but are not for every user. */
     if (store->sentinel_count > 0) {
         setup->role = true;
-        argv[0] = "ROLE";
+        argv[0] = "HELLO";
         store_op_send(op, 1, argv);
     }
 
