@@ -80,7 +80,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(LIB) $(CORE)
 $(BUILD)/tools/%: $(BUILD)/obj/t/tools/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    -levent_core -levent_extra -lm
+	    -lhiredis -levent_core -levent_extra -lm
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
