@@ -252,6 +252,10 @@ controller_routes(void *arg, store_status_t status, size_t count,
 
         drive->active = true;
 
+        if (drive->busy && !controller->nudging) {
+            drive_renew(drive);
+        }
+
         if (drive->busy
             || (controller->nudging && (drive->nudge_ms == 0
                                         || drive->nudge_ms > now)))

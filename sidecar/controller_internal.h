@@ -56,5 +56,7 @@ void controller_nudge_in(controller_t *controller, const char *upstream,
 
 /* drive.c: the tick of one upstream, unless it is busy with the last. */
 void drive_begin(drive_t *drive);
+/* Only keeps the lead, while a slow Redis makes it miss a tick. */
+void drive_renew(drive_t *drive);
 
 #endif

@@ -26,20 +26,47 @@ static void drive_written(void *arg, store_status_t status,
     const store_result_t *result);
 
 
+static int64_t
+drive_lead_ms(const drive_t *drive)
+{
+    int64_t  px;
+
+    px = (int64_t) drive->controller->config->tick_ms * 5 / 2;
+
+    return px < DRIVE_LEAD_MS ? DRIVE_LEAD_MS : px;
+}
+
+
 void
 drive_begin(drive_t *drive)
 {
-    int64_t        px;
-    controller_t  *controller = drive->controller;
-
-    px = (int64_t) controller->config->tick_ms * 5 / 2;
-    if (px < DRIVE_LEAD_MS) {
-        px = DRIVE_LEAD_MS;
-    }
-
     drive->busy = true;
-    store_lead(controller->store, drive->upstream, drive->leader, px,
-               drive_led, drive);
+    store_lead(drive->controller->store, drive->upstream, drive->leader,
+               drive_lead_ms(drive), drive_led, drive);
+}
+
+
+/* What a commit under way was made upon is checked by Redis: a new token may
+ * take the place of one that ran out just now. */
+static void
+drive_renewed(void *arg, store_status_t status, bool held,
+    const char *leader, int64_t left_ms)
+{
+    drive_t  *drive = arg;
+
+    if (status == STORE_OK && held && drive->held) {
+        text_copy(drive->leader, sizeof(drive->leader), leader);
+    }
+}
+
+
+void
+drive_renew(drive_t *drive)
+{
+    if (drive->held) {
+        store_lead(drive->controller->store, drive->upstream, drive->leader,
+                   drive_lead_ms(drive), drive_renewed, drive);
+    }
 }
 
 

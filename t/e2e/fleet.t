@@ -139,8 +139,8 @@ subtest 'a node lags' => sub {
     my $seen = wait_for { my $n = nodes()->{$two->{node}};
         $n->{behind} && $n } 20, 'it to be behind';
     ok $seen, 'a node that lags is shown';
-    is $nodes[0]{nginx}->upstream->{record}{weights}{green}, 20,
-        'the others go on';
+    wait_for { $nodes[0]{nginx}->upstream->{record}{weights}{green} == 20 }
+        20, 'the others to go on';
 
     $two->signal('CONT');
     wait_for { !nodes()->{$two->{node}}{behind} } 20, 'it to catch up';
