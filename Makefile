@@ -24,22 +24,26 @@ NGINX_SRC ?= $(patsubst %/conf_flags,%,$(shell dpkg -L nginx-dev 2>/dev/null \
 
 pc       = $(shell pkg-config $(1) $(2) 2>/dev/null)
 CORE_LIBS   := -lcjson -lm
-LIB_LIBS    := -lcurl -lyaml -levent_core -levent_extra
+LIB_LIBS    := -lcurl -lyaml -levent_openssl -levent_core -levent_extra \
+               -lssl -lcrypto
+AUTH_LIBS   := -ljwt -largon2 -lpthread
 REDIS_LIBS  := -lhiredis
 
 # TLS to Redis: hiredis has it from 1.0 on.
 ifeq ($(shell pkg-config --exists hiredis_ssl 2>/dev/null && echo yes),yes)
 CPPFLAGS   += -DHAVE_HIREDIS_SSL
-REDIS_LIBS := -lhiredis_ssl -lhiredis -lssl -lcrypto
+REDIS_LIBS := -lhiredis_ssl -lhiredis
 endif
 
 objs     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE    := $(call objs,$(wildcard sidecar/core/*.c))
 LIB     := $(call objs,$(wildcard sidecar/lib/*.c))
+AUTH    := $(call objs,$(wildcard sidecar/auth/*.c))
 DAEMON  := $(call objs,$(wildcard sidecar/*.c))
 CTL     := $(call objs,$(wildcard sidecar/ctl/*.c))
 # What canaryctl has of canaryd.
-SHARED  := $(call objs,$(addprefix sidecar/,config.c config_keys.c redis_tls.c))
+SHARED  := $(call objs,$(addprefix sidecar/,config.c config_auth.c config_keys.c \
+                              redis_tls.c))
 UNIT    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
 TOOLS   := $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
 LUA     := $(wildcard sidecar/lua/*.lua)
@@ -64,17 +68,18 @@ check: all
 clean:
 	rm -rf build
 
-$(BUILD)/canaryd: $(DAEMON) $(LIB) $(CORE)
+$(BUILD)/canaryd: $(DAEMON) $(AUTH) $(LIB) $(CORE)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    $(REDIS_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+	    $(REDIS_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
-$(BUILD)/canaryctl: $(CTL) $(SHARED) $(LIB) $(CORE)
+$(BUILD)/canaryctl: $(CTL) $(SHARED) $(AUTH) $(LIB) $(CORE)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    $(REDIS_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+	    $(REDIS_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
-$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(LIB) $(CORE)
+$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(AUTH) $(LIB) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka $(REDIS_LIBS) \
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka \
+	    $(REDIS_LIBS) $(AUTH_LIBS) \
 	    $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/tools/%: $(BUILD)/obj/t/tools/%.o
@@ -126,5 +131,7 @@ $(BUILD)/objs/Makefile: config
 	    --with-ld-opt="-Wl,-z,relro -Wl,-z,now $(SAN)" \
 	    --add-dynamic-module="$(CURDIR)"' > $(CURDIR)/$(BUILD)/configure.log \
 	    || { tail -20 $(CURDIR)/$(BUILD)/configure.log >&2; exit 1; }
+
+include t/fuzz/fuzz.mk
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -185,7 +185,7 @@ api_stream(void *arg, http_exchange_t *exchange)
         return;
     }
 
-    feed_open(api->feed, exchange, upstream, last);
+    feed_open(api->feed, exchange, exchange->who, upstream, last);
 }
 
 

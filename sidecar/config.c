@@ -9,6 +9,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "config_auth.h"
 #include "lib/file.h"
 #include "lib/utf8.h"
 #include "lib/version.h"
@@ -125,6 +126,7 @@ config_load(int argc, char **argv, config_t *config, char *error, size_t size)
         || config_flags(argc, argv, config, error, size)
         || config_defaults(config, error, size)
         || config_check_redis(config, error, size)
+        || config_auth_defaults(config, error, size)
         || config_read_password(config, error, size))
     {
         config_wipe(config);
@@ -177,6 +179,18 @@ config_apply(config_t *config, const config_t *fresh, char *list, size_t size)
     memcpy(config->nginx_url, fresh->nginx_url, sizeof(config->nginx_url));
 
     list[0] = '\0';
+
+    /* Listeners were opened by what is asked for. */
+    if (auth_configured(&config->auth) == auth_configured(&fresh->auth)
+        && (config->auth.certificate[0] == '\0')
+           == (fresh->auth.certificate[0] == '\0'))
+    {
+        config->auth = fresh->auth;
+
+    } else {
+        config_note(list, size, true, "auth, jwt, tls");
+    }
+
     config_note(list, size, strcmp(config->node, fresh->node) != 0, "node");
     config_note(list, size, config->listen_count != fresh->listen_count
                 || memcmp(config->listen, fresh->listen,
@@ -246,6 +260,7 @@ config_flags(int argc, char **argv, config_t *config, char *error,
             listen = true;
             config->listen_count = 0;
             memset(config->listen, 0, sizeof(config->listen));
+            memset(config->kind, 0, sizeof(config->kind));
         }
 
         if (key->set(config, optarg, reason, sizeof(reason))) {
@@ -294,7 +309,7 @@ static int
 config_object(config_t *config, const cJSON *json, const char *group,
     char *error, size_t size)
 {
-    char                 name[96], names[512], reason[300], clean[64];
+    char                 name[96], names[256], reason[300], clean[64];
     const cJSON         *item;
     const config_key_t  *key;
 
@@ -327,7 +342,7 @@ config_object(config_t *config, const cJSON *json, const char *group,
 
         if (key == NULL) {
             config_names(names, sizeof(names));
-            snprintf(error, size, "%s: unknown key; there are %.400s",
+            snprintf(error, size, "%s: unknown key; there are %s",
                      name, names);
             return -1;
         }
@@ -369,15 +384,21 @@ config_value(config_t *config, const config_key_t *key, const cJSON *json,
         return key->set(config, number, error, size);
     }
 
-    if (cJSON_IsNumber(json) && key->number == CONFIG_INTEGER
+    if (cJSON_IsNumber(json)
+        && (key->number == CONFIG_INTEGER || config_auth_plain(key))
         && json->valuedouble >= 0 && json->valuedouble < 1e9)
     {
         snprintf(number, sizeof(number), "%.15g", json->valuedouble);
         return key->set(config, number, error, size);
     }
 
+    if (cJSON_IsBool(json) && config_auth_plain(key)) {
+        return key->set(config, cJSON_IsTrue(json) ? "true" : "false", error,
+                        size);
+    }
+
     return config_bad(error, size, key->list
-                      ? "must be a list of addresses"
+                      ? "must be a list"
                       : key->number == CONFIG_SECONDS
                       ? "must be a duration, as 1s"
                       : key->number == CONFIG_INTEGER
@@ -394,7 +415,7 @@ config_listen(config_t *config, const config_key_t *key, const cJSON *json,
     const cJSON  *item;
 
     if (cJSON_GetArraySize(json) == 0) {
-        return config_bad(error, size, "must have at least one address");
+        return config_bad(error, size, "must have at least one entry");
     }
 
     cJSON_ArrayForEach(item, json) {
@@ -608,7 +629,9 @@ config_usage(void)
         "These take the place of what the file says:\n"
         "\n"
         "  --node NAME          of this nginx; default: the host's name\n"
-        "  --listen ADDRESS     unix:/path or 127.0.0.1:PORT; repeatable\n"
+        "  --listen ADDRESS     unix:/path, 127.0.0.1:PORT or"
+        " tls:ADDRESS:PORT;\n"
+        "                       repeatable\n"
         "  --nginx ADDRESS      unix:/SOCKET:/PATH/ or http://HOST:PORT/PATH/\n"
         "  --redis ADDRESS      embedded, unix:/path or HOST:PORT\n"
         "  --prefix TEXT        of all keys in Redis; default canary:\n"

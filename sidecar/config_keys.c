@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_auth.h"
 #include "core/spec.h"
-#include "lib/http_listen.h"
 
 #define CONFIG_TICK_MIN  100
 #define CONFIG_TICK_MAX  60000
@@ -93,26 +93,29 @@ static const config_key_t  config_keys[] = {
     { "redis.sentinels", NULL, config_add_sentinel, true, CONFIG_NO_NUMBER },
     { "redis.master", NULL, config_set_redis_master, false,
       CONFIG_NO_NUMBER },
+    { "auth.tokens", NULL, config_set_tokens, false, CONFIG_NO_NUMBER },
+    { "auth.unix", NULL, config_set_unix, false, CONFIG_NO_NUMBER },
+    { "auth.metrics", NULL, config_set_metrics, false, CONFIG_NO_NUMBER },
+    { "auth.failures", NULL, config_set_failures, false, CONFIG_NO_NUMBER },
+    { "jwt.keys", NULL, config_add_jwt_key, true, CONFIG_NO_NUMBER },
+    { "jwt.secret", NULL, config_set_jwt_secret, false, CONFIG_NO_NUMBER },
+    { "jwt.issuer", NULL, config_set_jwt_issuer, false, CONFIG_NO_NUMBER },
+    { "jwt.audience", NULL, config_set_jwt_audience, false, CONFIG_NO_NUMBER },
+    { "jwt.leeway", NULL, config_set_jwt_leeway, false, CONFIG_SECONDS },
+    { "jwt.name_claim", NULL, config_set_jwt_name, false, CONFIG_NO_NUMBER },
+    { "jwt.role_claim", NULL, config_set_jwt_role, false, CONFIG_NO_NUMBER },
+    { "jwt.roles", NULL, config_add_jwt_rule, true, CONFIG_NO_NUMBER },
+    { "jwt.upstreams_claim", NULL, config_set_jwt_upstreams, false,
+      CONFIG_NO_NUMBER },
+    { "tls.certificate", NULL, config_set_certificate, false,
+      CONFIG_NO_NUMBER },
+    { "tls.key", NULL, config_set_tls_key, false, CONFIG_NO_NUMBER },
+    { "tls.client_ca", NULL, config_set_client_ca, false, CONFIG_NO_NUMBER },
+    { "tls.min_version", NULL, config_set_min_version, false,
+      CONFIG_NO_NUMBER },
+    { "plaintext", NULL, config_set_plaintext, false, CONFIG_NO_NUMBER },
     { NULL, NULL, NULL, false, CONFIG_NO_NUMBER }
 };
-
-
-const config_key_t *
-config_find(const char *name, bool flag)
-{
-    const char          *is;
-    const config_key_t  *key;
-
-    for (key = config_keys; key->key != NULL; key++) {
-        is = flag ? key->flag : key->key;
-
-        if (is != NULL && strcmp(is, name) == 0) {
-            return key;
-        }
-    }
-
-    return NULL;
-}
 
 
 bool
@@ -133,19 +136,47 @@ config_is_group(const char *name)
 }
 
 
+const config_key_t *
+config_find(const char *name, bool flag)
+{
+    const char          *is;
+    const config_key_t  *key;
+
+    for (key = config_keys; key->key != NULL; key++) {
+        is = flag ? key->flag : key->key;
+
+        if (is != NULL && strcmp(is, name) == 0) {
+            return key;
+        }
+    }
+
+    return NULL;
+}
+
+
 void
 config_names(char *list, size_t size)
 {
-    size_t               used;
+    size_t               len, used;
+    const char          *last;
     const config_key_t  *key;
 
     list[0] = '\0';
     used = 0;
+    last = "";
 
     for (key = config_keys; key->key != NULL && used < size; key++) {
-        used += (size_t) snprintf(list + used, size - used, "%s%s",
-                                  used == 0 ? "" : key[1].key != NULL
-                                  ? ", " : " and ", key->key);
+        len = strcspn(key->key, ".");
+
+        /* Of a group only its name; keys of one follow each other. */
+        if (key->key[len] == '.' && strncmp(key->key, last, len + 1) == 0) {
+            continue;
+        }
+
+        used += (size_t) snprintf(list + used, size - used, "%s%.*s%s",
+                                  used > 0 ? ", " : "", (int) len, key->key,
+                                  key->key[len] == '.' ? ".*" : "");
+        last = key->key;
     }
 }
 
@@ -209,10 +240,13 @@ config_add_listen(config_t *config, const char *text, char *error,
 
     if (!config_plain(text)) {
         return config_bad(error, size, "must be unix:/path, 127.0.0.1:PORT, "
-                          "[::1]:PORT or localhost:PORT");
+                          "[::1]:PORT, localhost:PORT or tls:ADDRESS:PORT");
     }
 
-    if (http_listen_check(text, error, size) != 0) {
+    if (http_listen_check(text, &config->kind[config->listen_count], error,
+                          size)
+        != 0)
+    {
         return -1;
     }
 

@@ -27,7 +27,7 @@ const config_key_t *config_find(const char *name, bool flag);
 
 /* Do keys of the file begin with "name."? */
 bool config_is_group(const char *name);
-/* All keys of the file, for a message. */
+/* All keys of the file, and its groups, for a message. */
 void config_names(char *list, size_t size);
 
 /* Writes what is wrong; -1. */

@@ -35,6 +35,7 @@ struct feed_client_s {
     feed_client_t   *next;
     http_stream_t   *stream;       /* NULL: gone, waits for a reply */
     bool             open;         /* its answer has begun */
+    auth_identity_t  who;
     char             upstream[SPEC_NAME_LEN];  /* "": all */
     char             last[SPEC_NAME_LEN];      /* that `after` is of */
     char             after[STORE_POSITION_LEN];    /* "": only what is new */
@@ -482,8 +483,9 @@ feed_send(feed_client_t *client, const char *text)
 static bool
 feed_wants(const feed_client_t *client, const char *upstream)
 {
-    return client->upstream[0] == '\0'
-           || strcmp(client->upstream, upstream) == 0;
+    return (client->upstream[0] == '\0'
+            || strcmp(client->upstream, upstream) == 0)
+           && auth_may(&client->who, upstream);
 }
 
 
@@ -554,8 +556,8 @@ feed_beat(evutil_socket_t fd, short what, void *arg)
 /* --- clients --- */
 
 void
-feed_open(feed_t *feed, http_exchange_t *exchange, const char *upstream,
-    const char *last)
+feed_open(feed_t *feed, http_exchange_t *exchange,
+    const auth_identity_t *who, const char *upstream, const char *last)
 {
     feed_client_t  *client;
 
@@ -580,6 +582,11 @@ feed_open(feed_t *feed, http_exchange_t *exchange, const char *upstream,
     }
 
     client->feed = feed;
+
+    if (who != NULL) {
+        client->who = *who;
+    }
+
     text_copy(client->upstream, sizeof(client->upstream), upstream);
 
     if (last[0] != '\0') {

@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+#include "auth/identity.h"
 #include "config.h"
 #include "lib/http_server.h"
 #include "store.h"
@@ -26,10 +27,11 @@ void feed_free(feed_t *feed);
 /*
  * Answers with the events of an upstream ("": of all), from now on, or from
  * after the event last ("app/1700-0"; "": none).  Of the other upstreams some
- * events of just before it may come again.
+ * events of just before it may come again.  Only of those that who may see;
+ * NULL: all.
  */
-void feed_open(feed_t *feed, http_exchange_t *exchange, const char *upstream,
-    const char *last);
+void feed_open(feed_t *feed, http_exchange_t *exchange,
+    const auth_identity_t *who, const char *upstream, const char *last);
 
 unsigned feed_clients(const feed_t *feed);
 /* Readers that were too slow, since the start. */

@@ -28,6 +28,10 @@ typedef struct {
     long          wait_ms;         /* of seed; 0: as long as it takes */
     bool          follow;
     long          timeout_ms;      /* of a request */
+    const char   *token_file;
+    const char   *cacert;
+    bool          insecure;        /* the token may cross a network in clear */
+    char         *token;           /* secret; owned; NULL: none */
     const char   *file;
     const char   *config;
     const char   *state_file;
@@ -37,6 +41,10 @@ typedef struct {
     const char   *reason;
     long          limit;
     long          revision;        /* -1: not given */
+    const char   *role;            /* of token */
+    const char   *upstreams;
+    const char   *expires;
+    const char   *hash;
     cJSON        *spec;            /* what flags say of it; owned */
     int           count;           /* of positional arguments */
     char        **values;
@@ -93,6 +101,14 @@ int ctl_explain(const ctl_args_t *args, const char *command);
 int ctl_events(const ctl_args_t *args, const char *command);
 int ctl_replay(const ctl_args_t *args, const char *command);
 int ctl_seed(const ctl_args_t *args, const char *command);
+int ctl_token(const ctl_args_t *args, const char *command);
+
+/* secret.c.  Finds the token that goes with requests: flag, file, $CANARY_TOKEN
+ * or $CANARY_TOKEN_FILE; 0 or an exit code after an error message. */
+int ctl_secret(ctl_args_t *args);
+/* May the token be sent there?  If not, *why (>= 200 bytes) says so. */
+bool ctl_secret_safe(const ctl_args_t *args, char *why, size_t size);
+void ctl_secret_free(ctl_args_t *args);
 
 /* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);
