@@ -36,6 +36,17 @@
 #endif
 
 
+/* what is next to never true, and the function that then runs */
+
+#if (__GNUC__ >= 4)
+#define ngx_http_canary_rarely(x)    __builtin_expect((x) != 0, 0)
+#define ngx_http_canary_rare         __attribute__((noinline, cold))
+#else
+#define ngx_http_canary_rarely(x)    (x)
+#define ngx_http_canary_rare
+#endif
+
+
 #include "ngx_http_canary_shm.h"
 
 
@@ -73,8 +84,16 @@ typedef struct {
     uint64_t                         seed;       /* of the salt */
     ngx_uint_t                       stable;     /* a group, as is canary */
     ngx_uint_t                       canary;
+    ngx_uint_t                       leased;     /* and to stable if lapsed */
+
     ngx_uint_t                       guarded;    /* or ngroups: none is */
-    ngx_uint_t                       nparts;     /* stable has the rest */
+    u_char                           sides[NGX_HTTP_CANARY_GROUPS];
+                                         /* of a group in the guard's eyes */
+    ngx_http_canary_half_t           half;
+
+    /* groups with a weight of their own, and after them stable, the rest */
+
+    ngx_uint_t                       nparts;
     ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_GROUPS];
 } ngx_http_canary_view_t;
 
@@ -83,7 +102,8 @@ struct ngx_http_canary_srv_conf_s {
     ngx_http_canary_zone_t          *zone;       /* NULL: not ours */
     ngx_http_upstream_srv_conf_t    *upstream;
     ngx_http_canary_entry_t         *entry;
-
+    ngx_int_t                        memo;       /* index of the variable
+                                                    that keeps choices */
     ngx_uint_t                       ngroups;
     ngx_http_canary_group_t          groups[NGX_HTTP_CANARY_GROUPS];
 
@@ -114,21 +134,7 @@ typedef struct {
 } ngx_http_canary_loc_conf_t;
 
 
-/* the choice of one request and all its parts, for one upstream */
-
 typedef struct ngx_http_canary_choice_s  ngx_http_canary_choice_t;
-
-struct ngx_http_canary_choice_s {
-    ngx_http_canary_srv_conf_t      *conf;       /* NULL: none yet */
-    ngx_http_canary_choice_t        *next;
-    uint64_t                         revision;
-    ngx_uint_t                       group;
-    ngx_uint_t                       served;     /* the group of the last
-                                                    attempt */
-    ngx_uint_t                       cell;
-    ngx_http_canary_reason_e         reason;
-    ngx_uint_t                       counted;    /* as a selection */
-};
 
 
 /* one run of the core's upstream code: attempts on the chosen group */
@@ -164,33 +170,40 @@ typedef struct {
     /* of the first attempt */
 
     struct timespec                  started;
-    struct timespec                  first_byte; /* tv_sec -1: none came */
+    struct timespec                  first_byte; /* tv_sec 0: none came */
 } ngx_http_canary_peer_t;
 
 
 /*
- * What we remember of a request and all its parts.  Nearly all of them need
- * one choice and one run, so there is room for these, and the cleanup that
- * marks it in the pool is part of it: one allocation in place of four.
+ * The choice of one request and all its parts, for one upstream, with room
+ * for the run that nearly all of them are content with.
  */
 
-typedef struct {
-    ngx_pool_cleanup_t               cleanup;
-    ngx_http_canary_choice_t         first;
+struct ngx_http_canary_choice_s {
+    ngx_http_canary_srv_conf_t      *conf;
+    ngx_http_canary_choice_t        *next;
+    uint64_t                         revision;
+    ngx_uint_t                       group;
+    ngx_uint_t                       served;     /* the group of the last
+                                                    attempt */
+    ngx_uint_t                       cell;
+    ngx_http_canary_reason_e         reason;
+    ngx_uint_t                       used;       /* counted as a selection,
+                                                    and the peer is taken */
     ngx_http_canary_peer_t           peer;
-    ngx_uint_t                       used;       /* the peer is */
-} ngx_http_canary_ctx_t;
+};
 
 
 /* select */
 
 ngx_http_canary_choice_t *ngx_http_canary_choose(ngx_http_request_t *r,
-    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_ctx_t **ctx);
+    ngx_http_canary_srv_conf_t *conf);
 void ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf);
 ngx_uint_t ngx_http_canary_lapsed(ngx_http_canary_srv_conf_t *conf);
 /* the group that the guard keeps from being chosen, or ngroups */
 ngx_uint_t ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf);
 ngx_int_t ngx_http_canary_add_variables(ngx_conf_t *cf);
+ngx_int_t ngx_http_canary_memo_index(ngx_conf_t *cf);
 
 /* upstream */
 
@@ -198,6 +211,18 @@ ngx_int_t ngx_http_canary_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
 ngx_int_t ngx_http_canary_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
+
+/* outcome */
+
+typedef enum {
+    NGX_HTTP_CANARY_ANSWERED = NGX_HTTP_CANARY_FAILURES,
+    NGX_HTTP_CANARY_ABORTED
+} ngx_http_canary_outcome_e;
+
+/* a failure, or one of the above */
+ngx_uint_t ngx_http_canary_outcome(ngx_http_canary_peer_t *cp,
+    ngx_peer_connection_t *pc, ngx_uint_t state);
+void ngx_http_canary_guard(ngx_http_canary_peer_t *cp, ngx_uint_t failed);
 
 /* record */
 

@@ -1,31 +1,35 @@
 
 /*
  * The choice of a group: force, then weight.  It is made once for a request
- * and all its parts, and remembered on the pool that they share.
+ * and all its parts, and remembered with the main one.
  */
 
 
 #include "ngx_http_canary.h"
 
 
+#define NGX_HTTP_CANARY_SEED         0x8ebc6af09c88c6e3
+
+
 typedef enum {
     NGX_HTTP_CANARY_VAR_GROUP = 0,
     NGX_HTTP_CANARY_VAR_SERVED,
     NGX_HTTP_CANARY_VAR_REASON,
-    NGX_HTTP_CANARY_VAR_REVISION
+    NGX_HTTP_CANARY_VAR_REVISION,
+    NGX_HTTP_CANARY_VAR_MEMO
 } ngx_http_canary_var_e;
 
 
-static ngx_http_canary_ctx_t *ngx_http_canary_get_ctx(ngx_http_request_t *r);
-static void ngx_http_canary_cleanup(void *data);
-static void ngx_http_canary_select(ngx_http_request_t *r,
-    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice);
+static ngx_http_canary_inline void ngx_http_canary_select(
+    ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_choice_t *choice);
 static ngx_str_t ngx_http_canary_value(ngx_http_request_t *r,
     ngx_http_canary_value_t *cv);
 static ngx_uint_t ngx_http_canary_forced(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf);
-static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t key);
-static ngx_inline uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
+static ngx_http_canary_inline uint64_t ngx_http_canary_hash(uint64_t seed,
+    u_char *data, size_t len);
+static ngx_inline uint64_t ngx_http_canary_mix(uint64_t a, uint64_t b);
 static ngx_inline uint64_t ngx_http_canary_word(u_char *p);
 static ngx_int_t ngx_http_canary_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -43,6 +47,15 @@ ngx_str_t  ngx_http_canary_reasons[] = {
 };
 
 
+/*
+ * Choices are kept in a variable that nobody reads as one.  r->ctx would be
+ * wiped by internal redirects; the variables of the main request are neither
+ * wiped nor copied while it lives.
+ */
+
+static ngx_str_t  ngx_http_canary_memo = ngx_string("canary_memo");
+
+
 static ngx_http_variable_t  ngx_http_canary_vars[] = {
 
     { ngx_string("canary_group"), NULL, ngx_http_canary_variable,
@@ -57,143 +70,91 @@ static ngx_http_variable_t  ngx_http_canary_vars[] = {
     { ngx_string("canary_revision"), NULL, ngx_http_canary_variable,
       NGX_HTTP_CANARY_VAR_REVISION, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("canary_memo"), NULL, ngx_http_canary_variable,
+      NGX_HTTP_CANARY_VAR_MEMO, 0, 0 },
+
       ngx_http_null_variable
 };
 
 
 ngx_http_canary_choice_t *
-ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
-    ngx_http_canary_ctx_t **ctxp)
+ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf)
 {
-    ngx_http_canary_ctx_t     *ctx;
-    ngx_http_canary_choice_t  *choice, *first;
+    ngx_http_canary_choice_t   *choice, *first;
+    ngx_http_variable_value_t  *memo;
 
-    ctx = ngx_http_canary_get_ctx(r);
-    if (ctx == NULL) {
+    memo = &r->main->variables[conf->memo];
+    first = NULL;
+
+    if (memo->valid) {
+        first = (ngx_http_canary_choice_t *) memo->data;
+
+        for (choice = first; choice; choice = choice->next) {
+            if (choice->conf == conf) {
+                return choice;
+            }
+        }
+    }
+
+    choice = ngx_palloc(r->pool, sizeof(ngx_http_canary_choice_t));
+    if (choice == NULL) {
         return NULL;
     }
 
-    *ctxp = ctx;
-    first = &ctx->first;
+    memo->data = (u_char *) choice;
+    memo->valid = 1;
 
-    for (choice = first; choice; choice = choice->next) {
-        if (choice->conf == conf) {
-            return choice;
-        }
-    }
+    /* before a variable is evaluated, which may ask for the choice itself */
 
-    choice = first;
-
-    if (first->conf) {
-        choice = ngx_palloc(r->pool, sizeof(ngx_http_canary_choice_t));
-        if (choice == NULL) {
-            return NULL;
-        }
-
-        choice->next = NULL;
-    }
-
-    choice->counted = 0;
+    choice->conf = conf;
+    choice->next = first;
+    choice->used = 0;
 
     ngx_http_canary_select(r, conf, choice);
 
     choice->served = choice->group;
 
-    choice->conf = conf;
-
-    if (choice != first) {
-        choice->next = first->next;
-        first->next = choice;
-    }
-
     return choice;
 }
 
 
-/*
- * r->ctx is wiped by internal redirects and is not shared with subrequests,
- * the pool is: it keeps what the main request's ctx only points to.
- */
-
-static ngx_http_canary_ctx_t *
-ngx_http_canary_get_ctx(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t     *cln;
-    ngx_http_canary_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r->main, ngx_http_canary_module);
-
-    if (ctx) {
-        return ctx;
-    }
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_canary_cleanup) {
-            ctx = cln->data;
-            goto found;
-        }
-    }
-
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_canary_ctx_t));
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    ctx->first.conf = NULL;
-    ctx->first.next = NULL;
-    ctx->used = 0;
-
-    cln = &ctx->cleanup;
-
-    cln->handler = ngx_http_canary_cleanup;
-    cln->data = ctx;
-    cln->next = r->pool->cleanup;
-
-    r->pool->cleanup = cln;
-
-found:
-
-    ngx_http_set_ctx(r->main, ctx, ngx_http_canary_module);
-
-    return ctx;
-}
-
-
-static void
-ngx_http_canary_cleanup(void *data)
-{
-    /* void: the handler's address marks the ctx */
-}
-
-
-static void
+static ngx_http_canary_inline void
 ngx_http_canary_select(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice)
 {
-    ngx_uint_t               i, bucket;
+    uint64_t                 hash;
+    ngx_str_t                key;
+    ngx_uint_t               bucket;
+    ngx_http_canary_part_t  *part;
     ngx_http_canary_view_t  *view;
 
     view = &conf->view;
 
-    if (ngx_http_canary_shm_generation(conf->entry) != view->generation) {
+    if (ngx_http_canary_rarely(ngx_http_canary_shm_generation(conf->entry)
+                               != view->generation))
+    {
         ngx_http_canary_refresh(conf);
     }
 
     choice->revision = view->record.revision;
-    choice->cell = NGX_HTTP_CANARY_PINNED;
+    choice->group = view->stable;
 
     if (conf->force) {
+        choice->cell = NGX_HTTP_CANARY_PINNED;
+        choice->reason = NGX_HTTP_CANARY_BY_FORCE;
         choice->group = ngx_http_canary_forced(r, conf);
 
         if (choice->group < conf->ngroups) {
-            choice->reason = NGX_HTTP_CANARY_BY_FORCE;
             return;
         }
+
+        choice->group = view->stable;
     }
 
-    choice->group = view->stable;
-
-    if (view->record.lease_ms && ngx_http_canary_lapsed(conf)) {
+    if (view->leased
+        && ngx_http_canary_rarely(ngx_http_canary_shm_lapsed(conf->entry)))
+    {
+        choice->cell = NGX_HTTP_CANARY_PINNED;
         choice->reason = NGX_HTTP_CANARY_BY_LAPSE;
         return;
     }
@@ -205,24 +166,26 @@ ngx_http_canary_select(ngx_http_request_t *r,
         return;
     }
 
-    bucket = ngx_http_canary_bucket(view->seed,
-                                    conf->key ? ngx_http_canary_value(r,
-                                                                  conf->key)
-                                              : r->connection->addr_text);
+    key = conf->key ? ngx_http_canary_value(r, conf->key)
+                    : r->connection->addr_text;
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "http canary: \"%V\" bucket:%ui",
-                   &conf->upstream->host, bucket);
+    if (ngx_http_canary_rarely(key.len == 0)) {
+        bucket = ngx_random() % NGX_HTTP_CANARY_WHOLE;
 
-    for (i = 0; i < view->nparts; i++) {
-        if (bucket < view->parts[i].upto) {
-            choice->group = view->parts[i].group;
-            break;
-        }
+    } else {
+        hash = ngx_http_canary_hash(view->seed, key.data, key.len);
+        bucket = (ngx_uint_t) (((hash >> 32) * NGX_HTTP_CANARY_WHOLE) >> 32);
     }
 
-    if (choice->group == view->guarded
-        && ngx_http_canary_tripped(conf) == view->guarded)
+    /* the last part, which is stable's, ends above all buckets */
+
+    for (part = view->parts; bucket >= part->upto; part++) { /* void */ }
+
+    choice->group = part->group;
+
+    if (part->group == view->guarded
+        && ngx_http_canary_rarely(ngx_http_canary_tripped(conf)
+                                  == part->group))
     {
         choice->group = view->stable;
         choice->cell = NGX_HTTP_CANARY_PINNED;
@@ -359,13 +322,22 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
         }
     }
 
+    view->leased = (record->lease_ms && !record->keep);
+
     view->guarded = conf->ngroups;
+    view->half.until = ngx_current_msec;
+    ngx_memset(view->sides, NGX_HTTP_CANARY_SIDES, NGX_HTTP_CANARY_GROUPS);
 
     for (i = 0; i < conf->ngroups; i++) {
         if (record->guard.failures
             && conf->groups[i].slot == record->guard.slot)
         {
             view->guarded = i;
+            view->sides[i] = NGX_HTTP_CANARY_SIDE_CANARY;
+
+            if (i != view->stable) {
+                view->sides[view->stable] = NGX_HTTP_CANARY_SIDE_STABLE;
+            }
         }
     }
 
@@ -384,7 +356,11 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
         }
     }
 
-    view->seed = ngx_http_canary_hash(0, record->salt, record->salt_len);
+    view->parts[view->nparts].upto = NGX_HTTP_CANARY_WHOLE;
+    view->parts[view->nparts].group = view->stable;
+
+    view->seed = ngx_http_canary_hash(NGX_HTTP_CANARY_SEED, record->salt,
+                                      record->salt_len);
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "http canary: \"%V\" revision:%uL generation:%uA",
@@ -393,60 +369,74 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
 }
 
 
-static ngx_uint_t
-ngx_http_canary_bucket(uint64_t seed, ngx_str_t key)
-{
-    uint64_t  h;
-
-    if (key.len == 0) {
-        return ngx_random() % NGX_HTTP_CANARY_WHOLE;
-    }
-
-    h = ngx_http_canary_hash(seed, key.data, key.len);
-
-    return (ngx_uint_t) (((h >> 32) * NGX_HTTP_CANARY_WHOLE) >> 32);
-}
-
-
 /*
- * Words of eight bytes, little endian on every machine of a fleet, the last
- * one overlapping the one before, with the finalizer of splitmix64.
+ * After wyhash (Wang Yi): words of eight bytes, little endian on every machine
+ * of a fleet, two at a time, the last one overlapping those before it.  The
+ * seed must not be zero.
  */
 
-static ngx_inline uint64_t
+static ngx_http_canary_inline uint64_t
 ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
 {
-    uint64_t  h, word;
-
-    h = seed ^ (len * 0x9e3779b97f4a7c15);
+    size_t    n;
+    uint64_t  a, b;
 
     if (len >= 8) {
 
-        for ( /* void */ ; len > 8; len -= 8, data += 8) {
-
-            h = (h ^ ngx_http_canary_word(data)) * 0xd6e8feb86659fd93;
-            h ^= h >> 32;
-
-            if (len < 16) {
-                data -= 16 - len;
-                len = 16;
-            }
+        for (n = len; n > 16; n -= 16, data += 16) {
+            seed = ngx_http_canary_mix(
+                         ngx_http_canary_word(data) ^ 0x4b33a62ed433d4a3,
+                         ngx_http_canary_word(data + 8) ^ seed);
         }
 
-        word = ngx_http_canary_word(data);
+        /* of what came before where less than a word is left */
+
+        data += n;
+        a = ngx_http_canary_word(data - (n > 8 ? n : 8));
+        b = ngx_http_canary_word(data - 8);
 
     } else {
 
-        for (word = 0; len; len--) {
-            word = word << 8 | data[len - 1];
+        for (a = 0, n = len; n; n--) {
+            a = a << 8 | data[n - 1];
         }
+
+        b = a >> 32;
     }
 
-    h ^= word;
-    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9;
-    h = (h ^ (h >> 27)) * 0x94d049bb133111eb;
+    return ngx_http_canary_mix(ngx_http_canary_mix(a ^ 0xa0761d6478bd642f,
+                                                   b ^ seed)
+                               ^ len, 0xe7037ed1a0b428db);
+}
 
-    return h ^ (h >> 31);
+
+/* both halves of the product */
+
+static ngx_inline uint64_t
+ngx_http_canary_mix(uint64_t a, uint64_t b)
+{
+#if (__SIZEOF_INT128__)
+
+    __extension__ unsigned __int128  p;
+
+    p = a;
+    p *= b;
+
+    return (uint64_t) p ^ (uint64_t) (p >> 64);
+
+#else
+
+    uint64_t  low, mid, high;
+
+    low = (a & 0xffffffff) * (b & 0xffffffff);
+    mid = (a >> 32) * (b & 0xffffffff) + (low >> 32);
+    high = (a >> 32) * (b >> 32) + (mid >> 32);
+    mid = (a & 0xffffffff) * (b >> 32) + (mid & 0xffffffff);
+    high += mid >> 32;
+
+    return (mid << 32 | (low & 0xffffffff)) ^ high;
+
+#endif
 }
 
 
@@ -479,24 +469,31 @@ ngx_http_canary_add_variables(ngx_conf_t *cf)
 }
 
 
+ngx_int_t
+ngx_http_canary_memo_index(ngx_conf_t *cf)
+{
+    return ngx_http_get_variable_index(cf, &ngx_http_canary_memo);
+}
+
+
 static ngx_int_t
 ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data)
 {
     u_char                      *p;
     ngx_str_t                   *s;
-    ngx_http_canary_ctx_t       *ctx;
     ngx_http_canary_choice_t    *choice;
     ngx_http_canary_srv_conf_t  *conf;
 
-    conf = ngx_http_canary_find_conf(r);
+    conf = (data == NGX_HTTP_CANARY_VAR_MEMO) ? NULL
+                                              : ngx_http_canary_find_conf(r);
 
     if (conf == NULL) {
         v->not_found = 1;
         return NGX_OK;
     }
 
-    choice = ngx_http_canary_choose(r, conf, &ctx);
+    choice = ngx_http_canary_choose(r, conf);
     if (choice == NULL) {
         return NGX_ERROR;
     }

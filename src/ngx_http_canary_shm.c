@@ -14,11 +14,9 @@ typedef struct {
 } ngx_http_canary_name_t;
 
 
-/* [0] of stable, [1] of the guarded group */
-
 typedef struct {
-    ngx_atomic_t                     attempts[2];
-    ngx_atomic_t                     failures[2];
+    ngx_atomic_t                     attempts[NGX_HTTP_CANARY_SIDES];
+    ngx_atomic_t                     failures[NGX_HTTP_CANARY_SIDES];
 } ngx_http_canary_window_t;
 
 
@@ -32,7 +30,6 @@ struct ngx_http_canary_entry_s {
     /* the guard's window in two halves: [half & 1] is the present one */
 
     ngx_atomic_t                     half;
-    ngx_atomic_t                     guarded;     /* the record's generation */
     ngx_http_canary_window_t         window[2];
 
     ngx_atomic_t                     nslots;
@@ -620,19 +617,17 @@ ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
 ngx_int_t
 ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
-    ngx_http_canary_guard_t *guard, ngx_uint_t canary, ngx_uint_t failed)
+    ngx_http_canary_guard_t *guard, ngx_uint_t side, ngx_uint_t failed,
+    ngx_http_canary_half_t *present)
 {
     uint64_t                   attempts[2], failures[2];
     ngx_int_t                  rc;
+    ngx_msec_t                 length;
     ngx_atomic_uint_t          half;
     ngx_http_canary_window_t  *w;
 
-    half = ngx_current_msec / (guard->window_ms / 2);
-
-    if (!failed && entry->half == half && entry->guarded == generation) {
-        ngx_http_canary_count(&entry->window[half & 1].attempts[canary], 1);
-        return NGX_OK;
-    }
+    length = guard->window_ms / 2;
+    half = ngx_current_msec / length;
 
     rc = NGX_OK;
 
@@ -648,12 +643,15 @@ ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
 
     w = entry->window;
 
-    if (entry->guarded != generation
+    if (entry->head.guarded != generation
         || (ngx_atomic_int_t) (half - entry->half) > 1)
     {
         ngx_memzero(w, sizeof(entry->window));
-        entry->guarded = generation;
         entry->half = half;
+
+        ngx_memory_barrier();
+
+        entry->head.guarded = generation;
 
     } else if ((ngx_atomic_int_t) (half - entry->half) == 1) {
         ngx_memzero(&w[half & 1], sizeof(ngx_http_canary_window_t));
@@ -662,15 +660,19 @@ ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
 
     /* a worker whose clock is behind counts for the half that is now */
 
+    present->until = (entry->half + 1) * length;
+
     half = entry->half & 1;
 
-    ngx_http_canary_count(&w[half].attempts[canary], 1);
+    present->attempts = w[half].attempts;
+
+    ngx_http_canary_count(&w[half].attempts[side], 1);
 
     if (!failed) {
         goto done;
     }
 
-    ngx_http_canary_count(&w[half].failures[canary], 1);
+    ngx_http_canary_count(&w[half].failures[side], 1);
 
     attempts[0] = w[0].attempts[0] + w[1].attempts[0];
     attempts[1] = w[0].attempts[1] + w[1].attempts[1];
