@@ -36,12 +36,14 @@
 #endif
 
 
-/* what is next to never true, and the function that then runs */
+/* what is nearly always true, or next to never, and the function for that */
 
 #if (__GNUC__ >= 4)
+#define ngx_http_canary_mostly(x)    __builtin_expect((x) != 0, 1)
 #define ngx_http_canary_rarely(x)    __builtin_expect((x) != 0, 0)
 #define ngx_http_canary_rare         __attribute__((noinline, cold))
 #else
+#define ngx_http_canary_mostly(x)    (x)
 #define ngx_http_canary_rarely(x)    (x)
 #define ngx_http_canary_rare
 #endif
@@ -57,6 +59,10 @@ typedef struct {
     ngx_str_t                        name;
     ngx_http_upstream_srv_conf_t    *upstream;
     ngx_uint_t                       slot;       /* of the name in the zone */
+
+    /* this worker's counters */
+
+    ngx_http_canary_shard_t         *shards[NGX_HTTP_CANARY_CELLS];
 } ngx_http_canary_group_t;
 
 
@@ -84,12 +90,15 @@ typedef struct {
     uint64_t                         seed;       /* of the salt */
     ngx_uint_t                       stable;     /* a group, as is canary */
     ngx_uint_t                       canary;
-    ngx_uint_t                       leased;     /* and to stable if lapsed */
 
+    /*
+     * until then the lease holds, and what goes well on a group is counted
+     * there for the guard (NULL: it does not watch that one)
+     */
+
+    ngx_msec_t                       until;
+    ngx_http_canary_side_t          *well[NGX_HTTP_CANARY_GROUPS];
     ngx_uint_t                       guarded;    /* or ngroups: none is */
-    u_char                           sides[NGX_HTTP_CANARY_GROUPS];
-                                         /* of a group in the guard's eyes */
-    ngx_http_canary_half_t           half;
 
     /* groups with a weight of their own, and after them stable, the rest */
 
@@ -111,13 +120,10 @@ struct ngx_http_canary_srv_conf_s {
     ngx_http_canary_value_t         *force;
     ngx_flag_t                       failover;
     ngx_uint_t                       latency_response;
+    ngx_uint_t                       judged[NGX_HTTP_CANARY_CELLS];
+                                                 /* as a peer's */
 
     ngx_http_canary_view_t           view;
-
-    /* this worker's counters */
-
-    ngx_http_canary_shard_t         *shards[NGX_HTTP_CANARY_GROUPS]
-                                           [NGX_HTTP_CANARY_CELLS];
 };
 
 
@@ -158,19 +164,22 @@ typedef struct {
 
     ngx_int_t                      (*process_header)(ngx_http_request_t *r);
 
+    ngx_uint_t                       judged;     /* the next attempt is, by
+                                                    its first byte (1) or its
+                                                    last (2) */
     ngx_uint_t                       attempts;
-    ngx_uint_t                       judged;     /* the next one is */
 
     /* a retry goes to stable; tries as free left them */
 
     ngx_uint_t                       failover;
-    ngx_uint_t                       tries;
     ngx_http_canary_shard_t         *failed;     /* of the group it left */
 
     /* of the first attempt */
 
+    struct timespec                  answered;   /* tv_sec 0: not timed */
     struct timespec                  started;
-    struct timespec                  first_byte; /* tv_sec 0: none came */
+
+    ngx_uint_t                       tries;
 } ngx_http_canary_peer_t;
 
 
@@ -182,7 +191,9 @@ typedef struct {
 struct ngx_http_canary_choice_s {
     ngx_http_canary_srv_conf_t      *conf;
     ngx_http_canary_choice_t        *next;
+    ngx_atomic_uint_t                generation;
     uint64_t                         revision;
+    ngx_http_canary_side_t          *well;       /* or NULL, as in the view */
     ngx_uint_t                       group;
     ngx_uint_t                       served;     /* the group of the last
                                                     attempt */
@@ -196,6 +207,11 @@ struct ngx_http_canary_choice_s {
 
 /* select */
 
+ngx_int_t ngx_http_canary_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+/* makes a group's handlers run under ours */
+ngx_int_t ngx_http_canary_delegate(ngx_http_canary_peer_t *cp,
+    ngx_uint_t group, ngx_uint_t cell);
 ngx_http_canary_choice_t *ngx_http_canary_choose(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf);
 void ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf);
@@ -205,12 +221,24 @@ ngx_uint_t ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf);
 ngx_int_t ngx_http_canary_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_canary_memo_index(ngx_conf_t *cf);
 
-/* upstream */
+/* upstream: what runs for each attempt */
+
+#define ngx_http_canary_upstream(pc)                                         \
+    ((ngx_http_upstream_t *)                                                 \
+         ((u_char *) (pc) - offsetof(ngx_http_upstream_t, peer)))
 
 ngx_int_t ngx_http_canary_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
-ngx_int_t ngx_http_canary_init_peer(ngx_http_request_t *r,
-    ngx_http_upstream_srv_conf_t *us);
+ngx_int_t ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data);
+void ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state);
+void ngx_http_canary_notify_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t type);
+
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+ngx_int_t ngx_http_canary_set_session(ngx_peer_connection_t *pc, void *data);
+void ngx_http_canary_save_session(ngx_peer_connection_t *pc, void *data);
+#endif
 
 /* outcome */
 
@@ -222,7 +250,8 @@ typedef enum {
 /* a failure, or one of the above */
 ngx_uint_t ngx_http_canary_outcome(ngx_http_canary_peer_t *cp,
     ngx_peer_connection_t *pc, ngx_uint_t state);
-void ngx_http_canary_guard(ngx_http_canary_peer_t *cp, ngx_uint_t failed);
+/* a failed attempt */
+void ngx_http_canary_guard(ngx_http_canary_peer_t *cp);
 
 /* record */
 

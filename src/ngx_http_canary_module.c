@@ -266,10 +266,10 @@ ngx_http_canary_create_srv_conf(ngx_conf_t *cf)
      *     conf->entry = NULL;
      *     conf->memo = 0;
      *     conf->ngroups = 0;
+     *     conf->groups = { 0 };
      *     conf->key = NULL;
      *     conf->force = NULL;
      *     conf->view = { 0 };
-     *     conf->shards = { NULL };
      */
 
     conf->failover = NGX_CONF_UNSET;

@@ -187,10 +187,10 @@ ngx_http_canary_truncated(ngx_http_request_t *r, ngx_peer_connection_t *pc)
 }
 
 
-/* tells the guard of requests that chance placed under the present record */
+/* only of requests that chance placed under the present record */
 
 void
-ngx_http_canary_guard(ngx_http_canary_peer_t *cp, ngx_uint_t failed)
+ngx_http_canary_guard(ngx_http_canary_peer_t *cp)
 {
     ngx_uint_t                   side;
     ngx_http_canary_view_t      *view;
@@ -201,36 +201,28 @@ ngx_http_canary_guard(ngx_http_canary_peer_t *cp, ngx_uint_t failed)
     choice = cp->choice;
     conf = choice->conf;
     view = &conf->view;
-    side = view->sides[choice->served];
 
-    if (side == NGX_HTTP_CANARY_SIDES
-        || choice->cell == NGX_HTTP_CANARY_PINNED
+    if (choice->well == NULL
         || cp->failed
-        || choice->revision != view->record.revision)
+        || choice->generation != view->generation)
     {
-        return;
-    }
-
-    if (ngx_http_canary_tripped(conf) == view->guarded) {
-
-        /* there is nothing left to be done under this record */
-
-        ngx_memset(view->sides, NGX_HTTP_CANARY_SIDES,
-                   NGX_HTTP_CANARY_GROUPS);
         return;
     }
 
     guard = &view->record.guard;
 
+    side = choice->group == view->guarded ? NGX_HTTP_CANARY_SIDE_CANARY
+                                          : NGX_HTTP_CANARY_SIDE_STABLE;
+
     if (ngx_http_canary_shm_guard(conf->zone, conf->entry, view->generation,
-                                  guard, side, failed, &view->half)
+                                  guard, side)
         == NGX_DONE)
     {
         ngx_log_error(NGX_LOG_WARN, cp->request->connection->log, 0,
                       "canary upstream \"%V\" stops choosing group \"%V\": "
                       "at least %uD failed attempts within %uD ms",
                       &conf->upstream->host,
-                      &conf->groups[choice->served].name,
+                      &conf->groups[choice->group].name,
                       guard->failures, guard->window_ms);
     }
 }

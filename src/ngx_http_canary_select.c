@@ -1,7 +1,9 @@
 
 /*
  * The choice of a group: force, then weight.  It is made once for a request
- * and all its parts, and remembered with the main one.
+ * and all its parts, and remembered with the main one.  What passes a request
+ * on to that group's own balancer is here, too: all that each request needs
+ * is one function in the end.
  */
 
 
@@ -9,6 +11,7 @@
 
 
 #define NGX_HTTP_CANARY_SEED         0x8ebc6af09c88c6e3
+#define NGX_HTTP_CANARY_LOOK         60000  /* ms, where nothing ends before */
 
 
 typedef enum {
@@ -20,15 +23,38 @@ typedef enum {
 } ngx_http_canary_var_e;
 
 
+static ngx_http_canary_inline ngx_int_t ngx_http_canary_run(
+    ngx_http_canary_peer_t *cp, ngx_http_request_t *r, ngx_http_upstream_t *u,
+    ngx_http_upstream_srv_conf_t *group);
+static ngx_http_canary_inline ngx_http_canary_shard_t *ngx_http_canary_shard(
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_group_t *group,
+    ngx_uint_t cell);
+static ngx_http_canary_rare ngx_http_canary_shard_t *ngx_http_canary_new_shard(
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_group_t *group,
+    ngx_uint_t cell);
+static ngx_http_canary_inline ngx_http_canary_choice_t *ngx_http_canary_make(
+    ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_variable_value_t *memo, ngx_http_canary_choice_t *next);
 static ngx_http_canary_inline void ngx_http_canary_select(
     ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
     ngx_http_canary_choice_t *choice);
+static ngx_inline void ngx_http_canary_pin(
+    ngx_http_canary_choice_t *choice, ngx_uint_t group,
+    ngx_http_canary_reason_e reason);
+static ngx_http_canary_inline ngx_uint_t ngx_http_canary_bucket(uint64_t seed,
+    u_char *data, size_t len);
+static ngx_http_canary_rare ngx_uint_t ngx_http_canary_look(
+    ngx_http_canary_srv_conf_t *conf);
 static ngx_str_t ngx_http_canary_value(ngx_http_request_t *r,
     ngx_http_canary_value_t *cv);
 static ngx_uint_t ngx_http_canary_forced(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf);
-static ngx_http_canary_inline uint64_t ngx_http_canary_hash(uint64_t seed,
+static ngx_http_canary_inline uint64_t ngx_http_canary_hash_long(
+    uint64_t seed, u_char *data, size_t len);
+static ngx_http_canary_rare uint64_t ngx_http_canary_hash_short(uint64_t seed,
     u_char *data, size_t len);
+static ngx_inline uint64_t ngx_http_canary_finish(uint64_t seed, uint64_t a,
+    uint64_t b, size_t len);
 static ngx_inline uint64_t ngx_http_canary_mix(uint64_t a, uint64_t b);
 static ngx_inline uint64_t ngx_http_canary_word(u_char *p);
 static ngx_int_t ngx_http_canary_variable(ngx_http_request_t *r,
@@ -77,6 +103,190 @@ static ngx_http_variable_t  ngx_http_canary_vars[] = {
 };
 
 
+ngx_int_t
+ngx_http_canary_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_uint_t                   used;
+    ngx_http_upstream_t         *u;
+    ngx_http_canary_peer_t      *cp;
+    ngx_http_canary_group_t     *group;
+    ngx_http_canary_shard_t     *shard;
+    ngx_http_canary_choice_t    *choice;
+    ngx_http_canary_srv_conf_t  *conf;
+    ngx_http_variable_value_t   *memo;
+
+    conf = ngx_http_conf_upstream_srv_conf(us, ngx_http_canary_module);
+
+    memo = &r->main->variables[conf->memo];
+
+    if (ngx_http_canary_rarely(memo->valid)) {
+        choice = ngx_http_canary_choose(r, conf);
+        used = choice ? choice->used : 0;
+
+    } else {
+        choice = ngx_http_canary_make(r, conf, memo, NULL);
+        used = 0;
+    }
+
+    if (choice == NULL) {
+        return NGX_ERROR;
+    }
+
+    group = &conf->groups[choice->group];
+    shard = ngx_http_canary_shard(conf, group, choice->cell);
+
+    /* not zeroed: handlers of the group are set where ours are */
+
+    if (ngx_http_canary_rarely(used)) {
+        cp = ngx_palloc(r->pool, sizeof(ngx_http_canary_peer_t));
+        if (cp == NULL) {
+            return NGX_ERROR;
+        }
+
+    } else {
+        choice->used = 1;
+        cp = &choice->peer;
+
+        ngx_http_canary_count(&shard->selections[choice->reason], 1);
+    }
+
+    cp->choice = choice;
+    cp->request = r;
+    cp->shard = shard;
+    cp->judged = conf->judged[choice->cell];
+    cp->attempts = 0;
+    cp->failover = 0;
+    cp->failed = NULL;
+    cp->answered.tv_sec = 0;
+
+    u = r->upstream;
+
+    if (ngx_http_canary_run(cp, r, u, group->upstream) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (conf->failover && choice->group != conf->view.stable) {
+
+        /* room for one more try, if proxy_next_upstream_tries has it */
+
+        cp->failover = 1;
+
+        if (u->peer.tries < 2) {
+            u->peer.tries = 2;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_canary_delegate(ngx_http_canary_peer_t *cp, ngx_uint_t n,
+    ngx_uint_t cell)
+{
+    ngx_http_canary_group_t     *group;
+    ngx_http_canary_srv_conf_t  *conf;
+
+    conf = cp->choice->conf;
+    group = &conf->groups[n];
+
+    cp->choice->served = n;
+    cp->shard = ngx_http_canary_shard(conf, group, cell);
+
+    return ngx_http_canary_run(cp, cp->request, cp->request->upstream,
+                               group->upstream);
+}
+
+
+static ngx_http_canary_inline ngx_int_t
+ngx_http_canary_run(ngx_http_canary_peer_t *cp, ngx_http_request_t *r,
+    ngx_http_upstream_t *u, ngx_http_upstream_srv_conf_t *group)
+{
+    /* the core decides by it whether names must be copied from a zone */
+
+    u->upstream = group;
+
+    /* round robin takes what it finds in data for its own */
+
+    u->peer.data = NULL;
+    u->peer.notify = NULL;
+
+    if (group->peer.init(r, group) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cp->data = u->peer.data;
+    cp->get = u->peer.get;
+    cp->free = u->peer.free;
+
+    u->peer.data = cp;
+    u->peer.get = ngx_http_canary_get_peer;
+    u->peer.free = ngx_http_canary_free_peer;
+
+    if (u->peer.notify) {
+        cp->notify = u->peer.notify;
+        u->peer.notify = ngx_http_canary_notify_peer;
+    }
+
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+
+    if (u->ssl) {
+        cp->set_session = u->peer.set_session;
+        cp->save_session = u->peer.save_session;
+
+        u->peer.set_session = ngx_http_canary_set_session;
+        u->peer.save_session = ngx_http_canary_save_session;
+    }
+
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_http_canary_inline ngx_http_canary_shard_t *
+ngx_http_canary_shard(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_group_t *group, ngx_uint_t cell)
+{
+    ngx_http_canary_shard_t  *shard;
+
+    shard = group->shards[cell];
+
+    return ngx_http_canary_rarely(shard == NULL)
+           ? ngx_http_canary_new_shard(conf, group, cell) : shard;
+}
+
+
+static ngx_http_canary_shard_t *
+ngx_http_canary_new_shard(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_group_t *group, ngx_uint_t cell)
+{
+    ngx_http_canary_shard_t  *shard;
+
+    static ngx_http_canary_shard_t  nowhere;
+
+    shard = ngx_http_canary_shm_shard(conf->zone, conf->entry, group->slot,
+                                      cell);
+
+    if (shard == NULL) {
+
+        /* what is counted there nobody reads */
+
+        shard = &nowhere;
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "canary_zone \"%V\" is full, some requests of canary "
+                      "upstream \"%V\" are not counted",
+                      &conf->zone->name, &conf->upstream->host);
+    }
+
+    group->shards[cell] = shard;
+
+    return shard;
+}
+
+
 ngx_http_canary_choice_t *
 ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf)
 {
@@ -84,30 +294,56 @@ ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf)
     ngx_http_variable_value_t  *memo;
 
     memo = &r->main->variables[conf->memo];
-    first = NULL;
+    first = memo->valid ? (ngx_http_canary_choice_t *) memo->data : NULL;
 
-    if (memo->valid) {
-        first = (ngx_http_canary_choice_t *) memo->data;
-
-        for (choice = first; choice; choice = choice->next) {
-            if (choice->conf == conf) {
-                return choice;
-            }
+    for (choice = first; choice; choice = choice->next) {
+        if (choice->conf == conf) {
+            return choice;
         }
     }
 
-    choice = ngx_palloc(r->pool, sizeof(ngx_http_canary_choice_t));
-    if (choice == NULL) {
+    return ngx_http_canary_make(r, conf, memo, first);
+}
+
+
+static ngx_http_canary_inline ngx_http_canary_choice_t *
+ngx_http_canary_make(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_variable_value_t *memo, ngx_http_canary_choice_t *next)
+{
+    u_char                    *p;
+    ngx_pool_t                *pool;
+    ngx_http_canary_choice_t  *choice;
+
+#if !(NGX_DEBUG_PALLOC)
+
+    /* what ngx_palloc() does nearly always, without the way there */
+
+    for (pool = r->pool->current; pool; pool = pool->d.next) {
+
+        p = ngx_align_ptr(pool->d.last, NGX_ALIGNMENT);
+
+        if (p + sizeof(ngx_http_canary_choice_t) <= pool->d.end) {
+            pool->d.last = p + sizeof(ngx_http_canary_choice_t);
+            goto found;
+        }
+    }
+
+#endif
+
+    p = ngx_palloc(r->pool, sizeof(ngx_http_canary_choice_t));
+    if (p == NULL) {
         return NULL;
     }
+
+found:
+
+    choice = (ngx_http_canary_choice_t *) p;
 
     memo->data = (u_char *) choice;
     memo->valid = 1;
 
-    /* before a variable is evaluated, which may ask for the choice itself */
-
     choice->conf = conf;
-    choice->next = first;
+    choice->next = next;
     choice->used = 0;
 
     ngx_http_canary_select(r, conf, choice);
@@ -122,75 +358,140 @@ static ngx_http_canary_inline void
 ngx_http_canary_select(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice)
 {
-    uint64_t                 hash;
-    ngx_str_t                key;
-    ngx_uint_t               bucket;
-    ngx_http_canary_part_t  *part;
-    ngx_http_canary_view_t  *view;
+    ngx_str_t                  key;
+    ngx_uint_t                 bucket;
+    ngx_atomic_uint_t          generation;
+    ngx_http_canary_part_t    *part;
+    ngx_http_canary_view_t    *view;
+    ngx_http_canary_entry_t   *entry;
 
     view = &conf->view;
+    entry = conf->entry;
 
-    if (ngx_http_canary_rarely(ngx_http_canary_shm_generation(conf->entry)
-                               != view->generation))
-    {
+    generation = ngx_http_canary_shm_generation(entry);
+
+    if (ngx_http_canary_rarely(generation != view->generation)) {
         ngx_http_canary_refresh(conf);
+        generation = view->generation;
     }
 
+    choice->generation = generation;
     choice->revision = view->record.revision;
-    choice->group = view->stable;
 
     if (conf->force) {
-        choice->cell = NGX_HTTP_CANARY_PINNED;
-        choice->reason = NGX_HTTP_CANARY_BY_FORCE;
+
+        /* the value may ask for the choice itself */
+
+        ngx_http_canary_pin(choice, view->stable, NGX_HTTP_CANARY_BY_FORCE);
+
         choice->group = ngx_http_canary_forced(r, conf);
 
         if (choice->group < conf->ngroups) {
             return;
         }
-
-        choice->group = view->stable;
     }
 
-    if (view->leased
-        && ngx_http_canary_rarely(ngx_http_canary_shm_lapsed(conf->entry)))
+    if (ngx_http_canary_rarely((ngx_msec_int_t) (ngx_current_msec
+                                                 - view->until) >= 0)
+        && ngx_http_canary_look(conf))
     {
-        choice->cell = NGX_HTTP_CANARY_PINNED;
-        choice->reason = NGX_HTTP_CANARY_BY_LAPSE;
+        ngx_http_canary_pin(choice, view->stable, NGX_HTTP_CANARY_BY_LAPSE);
         return;
     }
 
-    choice->cell = NGX_HTTP_CANARY_WEIGHTED;
-    choice->reason = NGX_HTTP_CANARY_BY_WEIGHT;
+    part = view->parts;
 
-    if (view->nparts == 0) {
-        return;
+    if (view->nparts) {
+
+        if (conf->key) {
+            ngx_http_canary_pin(choice, view->stable,
+                                NGX_HTTP_CANARY_BY_WEIGHT);
+
+            key = ngx_http_canary_value(r, conf->key);
+
+        } else {
+            key = r->connection->addr_text;
+        }
+
+        bucket = ngx_http_canary_bucket(view->seed, key.data, key.len);
+
+        /* the last part, which is stable's, ends above all buckets */
+
+        while (bucket >= part->upto) {
+            part++;
+        }
+
+        if (part->group == view->guarded
+            && ngx_http_canary_rarely(ngx_http_canary_shm_tripped(entry)
+                                      == generation))
+        {
+            ngx_http_canary_pin(choice, view->stable,
+                                NGX_HTTP_CANARY_BY_GUARD);
+            return;
+        }
     }
-
-    key = conf->key ? ngx_http_canary_value(r, conf->key)
-                    : r->connection->addr_text;
-
-    if (ngx_http_canary_rarely(key.len == 0)) {
-        bucket = ngx_random() % NGX_HTTP_CANARY_WHOLE;
-
-    } else {
-        hash = ngx_http_canary_hash(view->seed, key.data, key.len);
-        bucket = (ngx_uint_t) (((hash >> 32) * NGX_HTTP_CANARY_WHOLE) >> 32);
-    }
-
-    /* the last part, which is stable's, ends above all buckets */
-
-    for (part = view->parts; bucket >= part->upto; part++) { /* void */ }
 
     choice->group = part->group;
+    choice->cell = NGX_HTTP_CANARY_WEIGHTED;
+    choice->reason = NGX_HTTP_CANARY_BY_WEIGHT;
+    choice->well = view->well[part->group];
+}
 
-    if (part->group == view->guarded
-        && ngx_http_canary_rarely(ngx_http_canary_tripped(conf)
-                                  == part->group))
-    {
-        choice->group = view->stable;
-        choice->cell = NGX_HTTP_CANARY_PINNED;
-        choice->reason = NGX_HTTP_CANARY_BY_GUARD;
+
+static ngx_inline void
+ngx_http_canary_pin(ngx_http_canary_choice_t *choice, ngx_uint_t group,
+    ngx_http_canary_reason_e reason)
+{
+    choice->group = group;
+    choice->served = group;
+    choice->cell = NGX_HTTP_CANARY_PINNED;
+    choice->reason = reason;
+    choice->well = NULL;
+}
+
+
+/*
+ * Whether the lease has lapsed, and until when that need not be asked again,
+ * nor the half of the guard's window.  A lease that is renewed only ends
+ * later, and another record makes another view.
+ */
+
+static ngx_uint_t
+ngx_http_canary_look(ngx_http_canary_srv_conf_t *conf)
+{
+    ngx_msec_t               until;
+    ngx_msec_int_t           left;
+    ngx_http_canary_side_t  *sides;
+    ngx_http_canary_view_t  *view;
+
+    view = &conf->view;
+
+    if (ngx_http_canary_lapsed(conf)) {
+        return 1;
     }
+
+    left = NGX_HTTP_CANARY_LOOK;
+
+    if (view->record.lease_ms && !view->record.keep) {
+        left = ngx_min(left, ngx_http_canary_shm_lease_left(conf->entry));
+    }
+
+    ngx_memzero(view->well, sizeof(view->well));
+
+    if (view->guarded < conf->ngroups
+        && ngx_http_canary_shm_half(conf->zone, conf->entry, view->generation,
+                                    &view->record.guard, &sides, &until)
+           == NGX_OK)
+    {
+        left = ngx_min(left, (ngx_msec_int_t) (until - ngx_current_msec));
+
+        view->well[view->stable] = &sides[NGX_HTTP_CANARY_SIDE_STABLE];
+        view->well[view->guarded] = &sides[NGX_HTTP_CANARY_SIDE_CANARY];
+    }
+
+    view->until = ngx_current_msec + left;
+
+    return 0;
 }
 
 
@@ -322,22 +623,14 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
         }
     }
 
-    view->leased = (record->lease_ms && !record->keep);
-
+    view->until = ngx_current_msec;
     view->guarded = conf->ngroups;
-    view->half.until = ngx_current_msec;
-    ngx_memset(view->sides, NGX_HTTP_CANARY_SIDES, NGX_HTTP_CANARY_GROUPS);
 
     for (i = 0; i < conf->ngroups; i++) {
         if (record->guard.failures
             && conf->groups[i].slot == record->guard.slot)
         {
             view->guarded = i;
-            view->sides[i] = NGX_HTTP_CANARY_SIDE_CANARY;
-
-            if (i != view->stable) {
-                view->sides[view->stable] = NGX_HTTP_CANARY_SIDE_STABLE;
-            }
         }
     }
 
@@ -359,8 +652,11 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
     view->parts[view->nparts].upto = NGX_HTTP_CANARY_WHOLE;
     view->parts[view->nparts].group = view->stable;
 
-    view->seed = ngx_http_canary_hash(NGX_HTTP_CANARY_SEED, record->salt,
-                                      record->salt_len);
+    view->seed = record->salt_len < 8
+                 ? ngx_http_canary_hash_short(NGX_HTTP_CANARY_SEED,
+                                              record->salt, record->salt_len)
+                 : ngx_http_canary_hash_long(NGX_HTTP_CANARY_SEED,
+                                             record->salt, record->salt_len);
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "http canary: \"%V\" revision:%uL generation:%uA",
@@ -369,19 +665,40 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
 }
 
 
+static ngx_http_canary_inline ngx_uint_t
+ngx_http_canary_bucket(uint64_t seed, u_char *data, size_t len)
+{
+    uint64_t  hash;
+
+    if (len >= 8) {
+        hash = ngx_http_canary_hash_long(seed, data, len);
+
+    } else if (len) {
+        hash = ngx_http_canary_hash_short(seed, data, len);
+
+    } else {
+        return ngx_random() % NGX_HTTP_CANARY_WHOLE;
+    }
+
+    return (ngx_uint_t) (((hash >> 32) * NGX_HTTP_CANARY_WHOLE) >> 32);
+}
+
+
 /*
  * After wyhash (Wang Yi): words of eight bytes, little endian on every machine
- * of a fleet, two at a time, the last one overlapping those before it.  The
+ * of a fleet, two at a time, the last two overlapping those before them.  The
  * seed must not be zero.
  */
 
 static ngx_http_canary_inline uint64_t
-ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
+ngx_http_canary_hash_long(uint64_t seed, u_char *data, size_t len)
 {
     size_t    n;
-    uint64_t  a, b;
+    uint64_t  a;
 
-    if (len >= 8) {
+    a = ngx_http_canary_word(data);
+
+    if (len > 16) {
 
         for (n = len; n > 16; n -= 16, data += 16) {
             seed = ngx_http_canary_mix(
@@ -389,21 +706,32 @@ ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
                          ngx_http_canary_word(data + 8) ^ seed);
         }
 
-        /* of what came before where less than a word is left */
-
-        data += n;
-        a = ngx_http_canary_word(data - (n > 8 ? n : 8));
-        b = ngx_http_canary_word(data - 8);
-
-    } else {
-
-        for (a = 0, n = len; n; n--) {
-            a = a << 8 | data[n - 1];
-        }
-
-        b = a >> 32;
+        data -= len - n;
+        a = ngx_http_canary_word(data + len - 16);
     }
 
+    return ngx_http_canary_finish(seed, a,
+                                  ngx_http_canary_word(data + len - 8), len);
+}
+
+
+static uint64_t
+ngx_http_canary_hash_short(uint64_t seed, u_char *data, size_t len)
+{
+    size_t    n;
+    uint64_t  a;
+
+    for (a = 0, n = len; n; n--) {
+        a = a << 8 | data[n - 1];
+    }
+
+    return ngx_http_canary_finish(seed, a, a >> 32, len);
+}
+
+
+static ngx_inline uint64_t
+ngx_http_canary_finish(uint64_t seed, uint64_t a, uint64_t b, size_t len)
+{
     return ngx_http_canary_mix(ngx_http_canary_mix(a ^ 0xa0761d6478bd642f,
                                                    b ^ seed)
                                ^ len, 0xe7037ed1a0b428db);
@@ -443,10 +771,22 @@ ngx_http_canary_mix(uint64_t a, uint64_t b)
 static ngx_inline uint64_t
 ngx_http_canary_word(u_char *p)
 {
+#if (NGX_HAVE_LITTLE_ENDIAN)
+
+    uint64_t  word;
+
+    ngx_memcpy(&word, p, 8);
+
+    return word;
+
+#else
+
     return (uint64_t) p[0] | (uint64_t) p[1] << 8
            | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
            | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
            | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
+
+#endif
 }
 
 

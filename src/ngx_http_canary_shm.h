@@ -114,21 +114,20 @@ typedef struct {
     ngx_atomic_t                     deadline;       /* of the lease */
     ngx_atomic_t                     tripped;        /* the generation that
                                                         the guard ended */
-    ngx_atomic_t                     guarded;        /* the one that it
-                                                        counts for */
-    ngx_atomic_t                     pad[4];
+    ngx_atomic_t                     pad[5];
 } ngx_http_canary_head_t;
 
 
-/* the present half of the guard's window, as a worker knows it */
+/* half of the guard's window, of one side */
 
 typedef struct {
-    ngx_msec_t                       until;
-    ngx_atomic_t                    *attempts;       /* by side */
-} ngx_http_canary_half_t;
+    ngx_atomic_t                     generation;     /* of the record */
+    ngx_atomic_t                     attempts;
+    ngx_atomic_t                     failures;
+} ngx_http_canary_side_t;
 
 
-/* sides of the guard; a group may be on none */
+/* a group may be on neither */
 
 #define NGX_HTTP_CANARY_SIDE_STABLE  0
 #define NGX_HTTP_CANARY_SIDE_CANARY  1
@@ -203,15 +202,22 @@ ngx_int_t ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, uint64_t revision, uint64_t *present);
 
 /*
- * The outcome of an attempt on the guarded group or on stable, under the
- * record of that generation.  NGX_DONE: this one has tripped the guard.
- * While ngx_http_canary_shm_half() holds for the half that this leaves behind,
- * an attempt that went well may just be counted there.
+ * A failed attempt on the guarded group or on stable, under the record of that
+ * generation.  NGX_DONE: this one has tripped the guard.
  */
 ngx_int_t ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
-    ngx_http_canary_guard_t *guard, ngx_uint_t side, ngx_uint_t failed,
-    ngx_http_canary_half_t *present);
+    ngx_http_canary_guard_t *guard, ngx_uint_t side);
+
+/*
+ * The half that is now, in which attempts that go well are counted as long as
+ * its generation is theirs, and when it ends.  NGX_DECLINED: the record has
+ * another generation, or its guard has tripped.
+ */
+ngx_int_t ngx_http_canary_shm_half(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
+    ngx_http_canary_guard_t *guard, ngx_http_canary_side_t **sides,
+    ngx_msec_t *until);
 
 /* counters */
 
@@ -251,10 +257,6 @@ ngx_int_t ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
 
 #define ngx_http_canary_shm_tripped(entry)                                   \
     ((ngx_http_canary_head_t *) (entry))->tripped
-
-#define ngx_http_canary_shm_half(entry, generation, half)                    \
-    ((ngx_msec_int_t) ((half)->until - ngx_current_msec) > 0                 \
-     && ((ngx_http_canary_head_t *) (entry))->guarded == (generation))
 
 #define ngx_http_canary_count(counter, n)                                    \
     (void) ngx_atomic_fetch_add(counter, n)

@@ -1,7 +1,7 @@
 
 /*
- * Delegation to the chosen group's own balancer, and the account of every
- * attempt on it.  The group's handlers are wrapped, none is replaced.
+ * What runs under a group's own balancer: the account of every attempt.  Its
+ * handlers are wrapped, none is replaced.
  */
 
 
@@ -11,34 +11,19 @@
 #define NGX_HTTP_CANARY_SUB_BITS     4
 
 
-static ngx_http_canary_inline ngx_int_t ngx_http_canary_delegate(
-    ngx_http_canary_peer_t *cp, ngx_uint_t group, ngx_uint_t cell);
-static ngx_http_canary_rare ngx_http_canary_shard_t *ngx_http_canary_new_shard(
-    ngx_http_canary_srv_conf_t *conf, ngx_uint_t group, ngx_uint_t cell);
 static ngx_http_canary_rare ngx_int_t ngx_http_canary_failover(
     ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc);
-static ngx_int_t ngx_http_canary_get_peer(ngx_peer_connection_t *pc,
-    void *data);
 static ngx_http_canary_rare ngx_int_t ngx_http_canary_no_peer(
     ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc, ngx_int_t rc);
 static void ngx_http_canary_no_live(ngx_http_canary_peer_t *cp);
-static void ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
-    ngx_uint_t state);
-static void ngx_http_canary_notify_peer(ngx_peer_connection_t *pc, void *data,
-    ngx_uint_t type);
-#if (NGX_HTTP_SSL || NGX_COMPAT)
-static ngx_int_t ngx_http_canary_set_session(ngx_peer_connection_t *pc,
-    void *data);
-static void ngx_http_canary_save_session(ngx_peer_connection_t *pc,
-    void *data);
-#endif
 static ngx_int_t ngx_http_canary_process_header(ngx_http_request_t *r);
 static ngx_http_canary_inline ngx_uint_t ngx_http_canary_well(
-    ngx_http_canary_peer_t *cp, ngx_http_upstream_t *u, ngx_uint_t state);
+    ngx_http_canary_peer_t *cp, ngx_http_upstream_t *u, ngx_uint_t state,
+    ngx_uint_t status);
 static ngx_http_canary_rare ngx_uint_t ngx_http_canary_not_well(
     ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc, ngx_uint_t state);
 static ngx_http_canary_inline void ngx_http_canary_judge(
-    ngx_http_canary_peer_t *cp);
+    ngx_http_canary_peer_t *cp, ngx_http_canary_shard_t *shard);
 static ngx_http_canary_rare void ngx_http_canary_last_byte(
     ngx_http_canary_peer_t *cp);
 static ngx_http_canary_inline ngx_uint_t ngx_http_canary_bucket_of(
@@ -64,6 +49,11 @@ ngx_http_canary_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
     ngx_conf_init_value(ccf->failover, 0);
     ngx_conf_init_uint_value(ccf->latency_response, 0);
+
+    for (i = 0; i < NGX_HTTP_CANARY_CELLS; i++) {
+        ccf->judged[i] = (i == NGX_HTTP_CANARY_PINNED)
+                         ? 0 : ccf->latency_response + 1;
+    }
 
     for (i = 0; i < ccf->ngroups; i++) {
         group = ccf->groups[i].upstream;
@@ -100,160 +90,6 @@ ngx_http_canary_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
 
 ngx_int_t
-ngx_http_canary_init_peer(ngx_http_request_t *r,
-    ngx_http_upstream_srv_conf_t *us)
-{
-    ngx_uint_t                   first;
-    ngx_http_canary_peer_t      *cp;
-    ngx_http_canary_choice_t    *choice;
-    ngx_http_canary_srv_conf_t  *conf;
-
-    conf = ngx_http_conf_upstream_srv_conf(us, ngx_http_canary_module);
-
-    choice = ngx_http_canary_choose(r, conf);
-    if (choice == NULL) {
-        return NGX_ERROR;
-    }
-
-    /* not zeroed: handlers of the group are set where ours are */
-
-    first = !choice->used;
-
-    if (first) {
-        choice->used = 1;
-        cp = &choice->peer;
-
-    } else {
-        cp = ngx_palloc(r->pool, sizeof(ngx_http_canary_peer_t));
-        if (cp == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    cp->choice = choice;
-    cp->request = r;
-    cp->attempts = 0;
-    cp->judged = (choice->cell != NGX_HTTP_CANARY_PINNED);
-    cp->failover = 0;
-    cp->failed = NULL;
-    cp->first_byte.tv_sec = 0;
-
-    if (ngx_http_canary_delegate(cp, choice->group, choice->cell) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (first) {
-        ngx_http_canary_count(&cp->shard->selections[choice->reason], 1);
-    }
-
-    if (conf->failover && choice->group != conf->view.stable) {
-
-        /* room for one more try, if proxy_next_upstream_tries has it */
-
-        cp->failover = 1;
-
-        if (r->upstream->peer.tries < 2) {
-            r->upstream->peer.tries = 2;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* makes the group's handlers run under ours */
-
-static ngx_http_canary_inline ngx_int_t
-ngx_http_canary_delegate(ngx_http_canary_peer_t *cp, ngx_uint_t n,
-    ngx_uint_t cell)
-{
-    ngx_http_upstream_t           *u;
-    ngx_http_canary_srv_conf_t    *conf;
-    ngx_http_upstream_srv_conf_t  *group;
-
-    u = cp->request->upstream;
-    conf = cp->choice->conf;
-    group = conf->groups[n].upstream;
-
-    cp->choice->served = n;
-    cp->shard = conf->shards[n][cell];
-
-    if (cp->shard == NULL) {
-        cp->shard = ngx_http_canary_new_shard(conf, n, cell);
-    }
-
-    /* the core decides by it whether names must be copied from a zone */
-
-    u->upstream = group;
-
-    /* round robin takes what it finds in data for its own */
-
-    u->peer.data = NULL;
-    u->peer.notify = NULL;
-
-    if (group->peer.init(cp->request, group) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    cp->data = u->peer.data;
-    cp->get = u->peer.get;
-    cp->free = u->peer.free;
-
-    u->peer.data = cp;
-    u->peer.get = ngx_http_canary_get_peer;
-    u->peer.free = ngx_http_canary_free_peer;
-
-    if (u->peer.notify) {
-        cp->notify = u->peer.notify;
-        u->peer.notify = ngx_http_canary_notify_peer;
-    }
-
-#if (NGX_HTTP_SSL || NGX_COMPAT)
-
-    if (u->ssl) {
-        cp->set_session = u->peer.set_session;
-        cp->save_session = u->peer.save_session;
-
-        u->peer.set_session = ngx_http_canary_set_session;
-        u->peer.save_session = ngx_http_canary_save_session;
-    }
-
-#endif
-
-    return NGX_OK;
-}
-
-
-static ngx_http_canary_shard_t *
-ngx_http_canary_new_shard(ngx_http_canary_srv_conf_t *conf, ngx_uint_t group,
-    ngx_uint_t cell)
-{
-    ngx_http_canary_shard_t  *shard;
-
-    static ngx_http_canary_shard_t  nowhere;
-
-    shard = ngx_http_canary_shm_shard(conf->zone, conf->entry,
-                                      conf->groups[group].slot, cell);
-
-    if (shard == NULL) {
-
-        /* what is counted there nobody reads */
-
-        shard = &nowhere;
-
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "canary_zone \"%V\" is full, some requests of canary "
-                      "upstream \"%V\" are not counted",
-                      &conf->zone->name, &conf->upstream->host);
-    }
-
-    conf->shards[group][cell] = shard;
-
-    return shard;
-}
-
-
-static ngx_int_t
 ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_canary_peer_t  *cp = data;
@@ -294,8 +130,8 @@ ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data)
 
         (void) clock_gettime(CLOCK_MONOTONIC, &cp->started);
 
-        if (!cp->choice->conf->latency_response) {
-            u = cp->request->upstream;
+        if (cp->judged == 1) {
+            u = ngx_http_canary_upstream(pc);
 
             cp->process_header = u->process_header;
             u->process_header = ngx_http_canary_process_header;
@@ -350,7 +186,7 @@ ngx_http_canary_no_live(ngx_http_canary_peer_t *cp)
     ngx_http_canary_count(&cp->shard->failures[NGX_HTTP_CANARY_FAIL_NO_LIVE],
                           1);
 
-    ngx_http_canary_guard(cp, 1);
+    ngx_http_canary_guard(cp);
 
     cp->judged = 0;
 }
@@ -420,41 +256,50 @@ ngx_http_canary_failover(ngx_http_canary_peer_t *cp,
  * away.
  */
 
-static void
+void
 ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state)
 {
     ngx_http_canary_peer_t  *cp = data;
 
-    ngx_uint_t                tries, status;
-    ngx_http_upstream_t      *u;
-    ngx_http_canary_shard_t  *shard;
+    ngx_uint_t                   tries, status;
+    ngx_http_upstream_t         *u;
+    ngx_http_canary_side_t      *well;
+    ngx_http_canary_shard_t     *shard;
+    ngx_http_canary_choice_t    *choice;
 
-    u = cp->request->upstream;
+    u = ngx_http_canary_upstream(pc);
     shard = cp->shard;
+    status = u->state->status;
 
-    status = u->state ? u->state->status : 0;
+    if (ngx_http_canary_well(cp, u, state, status)
+        || ngx_http_canary_not_well(cp, pc, state))
+    {
+        if (cp->judged) {
+            ngx_http_canary_judge(cp, shard);
 
-    if (status - 200 < 100) {
+        } else if (cp->failed) {
+            ngx_http_canary_count(&cp->failed->rescued, 1);
+            goto counted;
+        }
+
+        choice = cp->choice;
+        well = choice->well;
+
+        if (well
+            && ngx_http_canary_mostly(well->generation == choice->generation))
+        {
+            ngx_http_canary_count(&well->attempts, 1);
+        }
+    }
+
+counted:
+
+    if (ngx_http_canary_mostly(status - 200 < 100)) {
         ngx_http_canary_count(&shard->responses[1], 1);
 
     } else if (status - 100 < 500) {
         ngx_http_canary_count(&shard->responses[status / 100 - 1], 1);
-    }
-
-    if (ngx_http_canary_well(cp, u, state)
-        || ngx_http_canary_not_well(cp, pc, state))
-    {
-        if (cp->judged) {
-            ngx_http_canary_judge(cp);
-
-        } else {
-            ngx_http_canary_guard(cp, 0);
-
-            if (cp->failed) {
-                ngx_http_canary_count(&cp->failed->rescued, 1);
-            }
-        }
     }
 
     ngx_http_canary_count(&shard->finished, 1);
@@ -485,14 +330,14 @@ ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
 
 static ngx_http_canary_inline ngx_uint_t
 ngx_http_canary_well(ngx_http_canary_peer_t *cp, ngx_http_upstream_t *u,
-    ngx_uint_t state)
+    ngx_uint_t state, ngx_uint_t status)
 {
     ngx_table_elt_t  *type;
 
     if (state & NGX_PEER_FAILED
         || cp->request->connection->error
         || u->state->header_time == (ngx_msec_t) -1
-        || u->state->status >= 500
+        || status >= 500
         || u->error
         || u->upgrade)
     {
@@ -528,7 +373,7 @@ ngx_http_canary_not_well(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
     if (outcome == NGX_HTTP_CANARY_ANSWERED) {
 
         if (cp->request->upstream->upgrade) {
-            cp->first_byte.tv_sec = 0;
+            cp->answered.tv_sec = 0;
         }
 
         return 1;
@@ -546,7 +391,7 @@ ngx_http_canary_not_well(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
 
     ngx_http_canary_count(&shard->failures[outcome], 1);
 
-    ngx_http_canary_guard(cp, 1);
+    ngx_http_canary_guard(cp);
 
     return 0;
 }
@@ -555,46 +400,24 @@ ngx_http_canary_not_well(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
 /* an answer that counts for its group */
 
 static ngx_http_canary_inline void
-ngx_http_canary_judge(ngx_http_canary_peer_t *cp)
+ngx_http_canary_judge(ngx_http_canary_peer_t *cp,
+    ngx_http_canary_shard_t *shard)
 {
-    uint64_t                   us;
-    ngx_uint_t                 side;
-    ngx_http_canary_view_t    *view;
-    ngx_http_canary_shard_t   *shard;
-    ngx_http_canary_choice_t  *choice;
-
-    choice = cp->choice;
-    shard = cp->shard;
-
-    view = &choice->conf->view;
-    side = view->sides[choice->served];
-
-    if (side != NGX_HTTP_CANARY_SIDES) {
-
-        if (choice->revision == view->record.revision
-            && ngx_http_canary_shm_half(choice->conf->entry, view->generation,
-                                        &view->half))
-        {
-            ngx_http_canary_count(&view->half.attempts[side], 1);
-
-        } else {
-            ngx_http_canary_guard(cp, 0);
-        }
-    }
+    uint64_t  us;
 
     ngx_http_canary_count(&shard->requests, 1);
 
-    if (cp->first_byte.tv_sec == 0) {
+    if (ngx_http_canary_rarely(cp->answered.tv_sec == 0)) {
 
         ngx_http_canary_last_byte(cp);
 
-        if (cp->first_byte.tv_sec == 0) {
+        if (cp->answered.tv_sec == 0) {
             return;
         }
     }
 
-    us = (uint64_t) ((cp->first_byte.tv_sec - cp->started.tv_sec) * 1000000000
-                     + (cp->first_byte.tv_nsec - cp->started.tv_nsec))
+    us = (uint64_t) ((cp->answered.tv_sec - cp->started.tv_sec) * 1000000000
+                     + (cp->answered.tv_nsec - cp->started.tv_nsec))
          / 1000;
 
     ngx_http_canary_count(&shard->latency_sum, us);
@@ -610,14 +433,13 @@ ngx_http_canary_judge(ngx_http_canary_peer_t *cp)
 static void
 ngx_http_canary_last_byte(ngx_http_canary_peer_t *cp)
 {
-    if (cp->choice->conf->latency_response && !cp->request->upstream->upgrade)
-    {
-        (void) clock_gettime(CLOCK_MONOTONIC, &cp->first_byte);
+    if (cp->judged == 2 && !cp->request->upstream->upgrade) {
+        (void) clock_gettime(CLOCK_MONOTONIC, &cp->answered);
     }
 }
 
 
-static void
+void
 ngx_http_canary_notify_peer(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t type)
 {
@@ -629,7 +451,7 @@ ngx_http_canary_notify_peer(ngx_peer_connection_t *pc, void *data,
 
 #if (NGX_HTTP_SSL || NGX_COMPAT)
 
-static ngx_int_t
+ngx_int_t
 ngx_http_canary_set_session(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_canary_peer_t  *cp = data;
@@ -638,7 +460,7 @@ ngx_http_canary_set_session(ngx_peer_connection_t *pc, void *data)
 }
 
 
-static void
+void
 ngx_http_canary_save_session(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_canary_peer_t  *cp = data;
@@ -660,14 +482,18 @@ ngx_http_canary_process_header(ngx_http_request_t *r)
     ngx_http_upstream_t     *u;
     ngx_http_canary_peer_t  *cp;
 
+    cp = r->upstream->peer.data;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &cp->answered);
+
+    /* not kept over the call, which costs more than to look again */
+
     u = r->upstream;
     cp = u->peer.data;
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &cp->first_byte);
-
     u->process_header = cp->process_header;
 
-    return u->process_header(r);
+    return cp->process_header(r);
 }
 
 
@@ -676,12 +502,12 @@ ngx_http_canary_process_header(ngx_http_request_t *r)
 static ngx_http_canary_inline ngx_uint_t
 ngx_http_canary_bucket_of(uint64_t us)
 {
-    ngx_uint_t  bucket, shift;
+    uint32_t  bucket, shift;
 
 #if (__GNUC__)
 
     shift = 63 - NGX_HTTP_CANARY_SUB_BITS
-            - __builtin_clzll(us | 1 << NGX_HTTP_CANARY_SUB_BITS);
+            - (uint32_t) __builtin_clzll(us | 1 << NGX_HTTP_CANARY_SUB_BITS);
 
 #else
 
@@ -691,7 +517,7 @@ ngx_http_canary_bucket_of(uint64_t us)
 
 #endif
 
-    bucket = (shift << NGX_HTTP_CANARY_SUB_BITS) + (ngx_uint_t) (us >> shift);
+    bucket = (shift << NGX_HTTP_CANARY_SUB_BITS) + (uint32_t) (us >> shift);
 
     return ngx_min(bucket, NGX_HTTP_CANARY_BUCKETS - 1);
 }
