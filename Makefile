@@ -141,14 +141,15 @@ $(BUILD)/nginx-src: FORCE
 
 FORCE:
 
-# debian/ says what goes in; in a copy, since it leaves the result above it
+# debian/ says what goes in; in a copy, since it leaves the result above it.
+# -d: scripts/deps has what is needed, which is not all of build-essential.
 DEB := $(BUILD)/deb
 
 deb:
 	rm -rf $(DEB)
 	mkdir -p $(DEB)/source
 	tar -c --exclude=./build --exclude=./.git . | tar -x -C $(DEB)/source
-	cd $(DEB)/source && dpkg-buildpackage -b -us -uc > ../log 2>&1 \
+	cd $(DEB)/source && dpkg-buildpackage -b -d -us -uc > ../log 2>&1 \
 	    || { tail -30 ../log >&2; exit 1; }
 	rm -rf $(DEB)/source
 	@ls $(DEB)/*.deb
