@@ -318,15 +318,19 @@ ngx_http_canary_make(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
 
     /* what ngx_palloc() does nearly always, without the way there */
 
-    for (pool = r->pool->current; pool; pool = pool->d.next) {
+    pool = r->pool->current;
 
+    do {
         p = ngx_align_ptr(pool->d.last, NGX_ALIGNMENT);
 
         if (p + sizeof(ngx_http_canary_choice_t) <= pool->d.end) {
             pool->d.last = p + sizeof(ngx_http_canary_choice_t);
             goto found;
         }
-    }
+
+        pool = pool->d.next;
+
+    } while (pool);
 
 #endif
 
