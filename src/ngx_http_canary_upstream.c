@@ -50,6 +50,8 @@ ngx_http_canary_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
     ngx_conf_init_value(ccf->failover, 0);
     ngx_conf_init_uint_value(ccf->latency_response, 0);
 
+    ccf->by_address = (ccf->key == NULL && ccf->cookie == NULL);
+
     for (i = 0; i < NGX_HTTP_CANARY_CELLS; i++) {
         ccf->judged[i] = (i == NGX_HTTP_CANARY_PINNED)
                          ? 0 : ccf->latency_response + 1;
