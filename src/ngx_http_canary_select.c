@@ -28,7 +28,15 @@ static ngx_http_canary_inline ngx_http_canary_choice_t *ngx_http_canary_make(
     ngx_http_variable_value_t *memo, ngx_http_canary_choice_t *next);
 static ngx_http_canary_inline void ngx_http_canary_select(
     ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
-    ngx_http_canary_choice_t *choice);
+    ngx_http_canary_choice_t *choice, ngx_uint_t by_address);
+static void ngx_http_canary_select_keyed(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice);
+static void ngx_http_canary_follow(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice,
+    ngx_http_canary_rule_t *rule);
+static ngx_http_canary_inline ngx_uint_t ngx_http_canary_find_bucket(
+    ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_choice_t *choice, ngx_uint_t by_address);
 static ngx_inline void ngx_http_canary_pin(
     ngx_http_canary_choice_t *choice, ngx_uint_t group,
     ngx_http_canary_reason_e reason);
@@ -311,14 +319,11 @@ found:
     choice->used = 0;
     choice->bucket = NGX_HTTP_CANARY_WHOLE;
 
-    ngx_http_canary_select(r, conf, choice);
+    if (conf->by_address) {
+        ngx_http_canary_select(r, conf, choice, 1);
 
-    if (ngx_http_canary_rarely(!conf->by_address)
-        && conf->cookie && choice->bucket == NGX_HTTP_CANARY_WHOLE)
-    {
-        /* who is not placed by it now gets one for later */
-
-        (void) ngx_http_canary_id(r, conf->cookie);
+    } else {
+        ngx_http_canary_select_keyed(r, conf, choice);
     }
 
     choice->served = choice->group;
@@ -327,17 +332,32 @@ found:
 }
 
 
-static ngx_http_canary_inline void
-ngx_http_canary_select(ngx_http_request_t *r,
+static void
+ngx_http_canary_select_keyed(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice)
 {
-    ngx_uint_t                 bucket, group, cell, nparts;
+    ngx_http_canary_select(r, conf, choice, 0);
+
+    if (conf->cookie && choice->bucket == NGX_HTTP_CANARY_WHOLE) {
+
+        /* who is not placed by it now gets one for later */
+
+        (void) ngx_http_canary_id(r, conf->cookie);
+    }
+}
+
+
+static ngx_http_canary_inline void
+ngx_http_canary_select(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice,
+    ngx_uint_t by_address)
+{
+    ngx_uint_t                 bucket;
     ngx_atomic_uint_t          generation;
     ngx_http_canary_part_t    *part;
     ngx_http_canary_rule_t    *rule;
     ngx_http_canary_view_t    *view;
     ngx_http_canary_entry_t   *entry;
-    ngx_http_canary_reason_e   reason;
 
     view = &conf->view;
     entry = conf->entry;
@@ -373,34 +393,25 @@ ngx_http_canary_select(ngx_http_request_t *r,
         return;
     }
 
-    group = view->stable;
-    cell = NGX_HTTP_CANARY_WEIGHTED;
-    reason = NGX_HTTP_CANARY_BY_WEIGHT;
-
-    part = view->parts;
-    nparts = view->nparts;
-
-    if (ngx_http_canary_rarely(view->rules != NULL)) {
-
+    if (view->rules) {
         rule = ngx_http_canary_match(r, view->rules);
 
         if (rule) {
-            group = rule->group;
-            cell = rule->cell;
-            reason = NGX_HTTP_CANARY_BY_RULE;
-
-            part = rule->parts;
-            nparts = rule->nparts;
+            ngx_http_canary_follow(r, conf, choice, rule);
+            return;
         }
     }
 
-    if (nparts) {
+    part = view->parts;
 
-        if (ngx_http_canary_rarely(!conf->by_address)) {
-            ngx_http_canary_pin(choice, view->stable, reason);
+    if (view->nparts) {
+
+        if (!by_address) {
+            ngx_http_canary_pin(choice, view->stable,
+                                NGX_HTTP_CANARY_BY_WEIGHT);
         }
 
-        bucket = ngx_http_canary_place(r, conf, choice);
+        bucket = ngx_http_canary_find_bucket(r, conf, choice, by_address);
 
         /* the last part, which is stable's, ends above all buckets */
 
@@ -408,35 +419,75 @@ ngx_http_canary_select(ngx_http_request_t *r,
             part++;
         }
 
-        group = part->group;
+        if (part->group == view->guarded
+            && ngx_http_canary_rarely(ngx_http_canary_shm_tripped(entry)
+                                      == generation))
+        {
+            ngx_http_canary_pin(choice, view->stable,
+                                NGX_HTTP_CANARY_BY_GUARD);
+            return;
+        }
     }
 
-    if (group == view->guarded
-        && ngx_http_canary_rarely(ngx_http_canary_shm_tripped(entry)
-                                  == generation))
-    {
+    choice->group = part->group;
+    choice->cell = NGX_HTTP_CANARY_WEIGHTED;
+    choice->reason = NGX_HTTP_CANARY_BY_WEIGHT;
+    choice->well = view->well[part->group];
+}
+
+
+/* a rule names a group, or has weights of its own */
+
+static void
+ngx_http_canary_follow(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_choice_t *choice, ngx_http_canary_rule_t *rule)
+{
+    ngx_uint_t               bucket;
+    ngx_http_canary_part_t  *part;
+    ngx_http_canary_view_t  *view;
+
+    view = &conf->view;
+
+    ngx_http_canary_pin(choice, rule->group, NGX_HTTP_CANARY_BY_RULE);
+
+    if (rule->nparts) {
+        bucket = ngx_http_canary_place(r, conf, choice);
+
+        for (part = rule->parts; bucket >= part->upto; part++) {
+            /* void */
+        }
+
+        choice->group = part->group;
+    }
+
+    if (ngx_http_canary_tripped(conf) == choice->group) {
         ngx_http_canary_pin(choice, view->stable, NGX_HTTP_CANARY_BY_GUARD);
         return;
     }
 
-    choice->group = group;
-    choice->cell = cell;
-    choice->reason = reason;
-    choice->well = view->well[group];
-
-    if (ngx_http_canary_rarely(cell == NGX_HTTP_CANARY_PINNED)) {
-        choice->well = NULL;
+    if (rule->cell != NGX_HTTP_CANARY_PINNED) {
+        choice->cell = rule->cell;
+        choice->well = view->well[choice->group];
     }
 }
 
 
-ngx_http_canary_inline ngx_uint_t
+ngx_uint_t
 ngx_http_canary_place(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
     ngx_http_canary_choice_t *choice)
 {
+    return ngx_http_canary_find_bucket(r, conf, choice, conf->by_address);
+}
+
+
+static ngx_http_canary_inline ngx_uint_t
+ngx_http_canary_find_bucket(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice,
+    ngx_uint_t by_address)
+{
     ngx_str_t  key;
 
-    if (conf->by_address) {
+    if (by_address) {
         key = r->connection->addr_text;
 
     } else {
