@@ -363,6 +363,9 @@ ngx_int_t ngx_http_canary_check_variables(ngx_conf_t *cf);
 
 ngx_str_t ngx_http_canary_id(ngx_http_request_t *r,
     ngx_http_canary_cookie_t *cookie);
+/* NGX_DECLINED: the request has no such cookie */
+ngx_int_t ngx_http_canary_get_cookie(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value);
 char *ngx_http_canary_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* geoip */

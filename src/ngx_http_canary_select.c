@@ -406,7 +406,7 @@ ngx_http_canary_select(ngx_http_request_t *r,
 
     if (view->nparts) {
 
-        if (!by_address) {
+        if (!by_address && conf->key) {
             ngx_http_canary_pin(choice, view->stable,
                                 NGX_HTTP_CANARY_BY_WEIGHT);
         }

@@ -115,7 +115,8 @@ sub instructions_of_run {
 
     put_record($nginx, %$record) if $record;
 
-    my $load = load($port->{it}, connections => 1, requests => $requests);
+    my $load = load($port->{it}, connections => 1, requests => $requests,
+        header => 'Cookie: canary_id=89c71b0e5502f8a0d5cafe2ee7b87943');
     die "only $load->{total}{status}{200} of $requests answered\n"
         if $load->{total}{status}{200} != $requests;
 
