@@ -354,7 +354,9 @@ ngx_http_canary_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
     }
 
-    if (cookie->samesite.len == 4 && !cookie->secure) {
+    if (cookie->samesite.len && cookie->samesite.data[0] == 'N'
+        && !cookie->secure)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "samesite=none needs \"secure\": browsers drop "
                            "such a cookie without it");
