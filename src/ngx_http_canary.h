@@ -500,7 +500,7 @@ struct ngx_http_canary_task_s {
     ngx_event_t                      event;
 };
 
-ngx_int_t ngx_http_canary_run(ngx_http_request_t *r,
+ngx_int_t ngx_http_canary_run_task(ngx_http_request_t *r,
     ngx_http_canary_task_t *task, ngx_str_t *type);
 
 /* errors as application/problem+json */
