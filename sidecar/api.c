@@ -5,6 +5,8 @@
 #include "api_internal.h"
 #include "core/text.h"
 #include "fleet.h"
+#include "lib/yaml.h"
+#include "ui.h"
 
 #define API_MAX_DEPTH  16
 
@@ -18,6 +20,7 @@ static const http_route_t  api_table[] = {
     { "POST", "/v1/rollouts", api_create },
     { "GET", "/v1/rollouts", api_list },
     { "GET", "/v1/rollouts/{}", api_get },
+    { "GET", "/v1/rollouts/{}/series", api_series },
     { "POST", "/v1/rollouts/{}/abort", api_abort },
     { "POST", "/v1/rollouts/{}/pause", api_pause },
     { "POST", "/v1/rollouts/{}/resume", api_resume },
@@ -27,6 +30,10 @@ static const http_route_t  api_table[] = {
     { "GET", "/ready", api_ready },
     { "GET", "/live", api_live },
     { "GET", "/metrics", api_metrics },
+    { "GET", "/", ui_redirect },
+    { "GET", "/ui", ui_redirect },
+    { "GET", "/ui/", ui_file },
+    { "GET", "/ui/{}", ui_file },
     { NULL, NULL, NULL }
 };
 
@@ -256,11 +263,24 @@ api_depth_bounded(const char *text, size_t len)
 cJSON *
 api_body(http_exchange_t *exchange)
 {
+    char         error[256];
     cJSON       *body;
     const char  *end;
 
     if (exchange->body_len == 0) {
         return cJSON_CreateObject();
+    }
+
+    if (exchange->yaml) {
+        body = yaml_parse(exchange->body, exchange->body_len, error,
+                          sizeof(error));
+
+        if (body == NULL) {
+            http_answer_problem(exchange->request, 400, NULL, error, NULL);
+            return NULL;
+        }
+
+        goto check;
     }
 
     if (memchr(exchange->body, '\0', exchange->body_len) != NULL
@@ -280,10 +300,12 @@ api_body(http_exchange_t *exchange)
         return NULL;
     }
 
+check:
+
     if (!cJSON_IsObject(body)) {
         cJSON_Delete(body);
         http_answer_problem(exchange->request, 400, NULL,
-                            "the body must be a JSON object", NULL);
+                            "the body must be an object", NULL);
         return NULL;
     }
 

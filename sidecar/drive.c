@@ -424,6 +424,8 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
                             &events);
     }
 
+    evidence_sample(&evidence, &release, now);
+
     strcpy(drive->judged_to, evidence.position);
     drive->busy = true;
     drive_commit(drive, all, &release, &evidence, &present, &events);

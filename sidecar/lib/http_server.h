@@ -7,6 +7,7 @@
 #ifndef LIB_HTTP_SERVER_H
 #define LIB_HTTP_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <event2/event.h>
@@ -25,6 +26,7 @@ typedef struct {
                                        /* what matched the {}s, decoded */
     const char             *body;      /* NUL-terminated, valid in handler */
     size_t                  body_len;
+    bool                    yaml;  /* the body is, not JSON */
     const char             *query;     /* after '?', or "" */
     http_server_t          *server;
 } http_exchange_t;
