@@ -104,6 +104,19 @@ export async function get(path) {
   return response.json();
 }
 
+/** As get(); null where there is no such thing. */
+export async function maybe(path) {
+  const response = await call(path);
+
+  if (response.status === 404) {
+    return null;
+  }
+  if (!response.ok) {
+    throw await problem(response);
+  }
+  return response.json();
+}
+
 /** @param {Object|string} body  an object, or the text of a spec */
 export async function post(path, body) {
   const raw = typeof body === 'string';

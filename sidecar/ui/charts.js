@@ -130,6 +130,8 @@ export class Chart {
 
   settings(width) {
     const { lines, y, yValues, sync, x } = this.options;
+    const powers = (u, splits) => splits.map((v) => (yValues(v) ? v
+      : null));
     const axis = {
       stroke: css('--soft'),
       font: '11px system-ui, sans-serif',
@@ -158,8 +160,9 @@ export class Chart {
           : { values: times }) },
         { ...axis, size: 52, values: (u, splits) =>
           splits.map((v) => (v === null ? null : yValues(v))),
-        ...(y.distr === 3 ? { filter: (u, splits) =>
-          splits.map((v) => (yValues(v) ? v : null)) } : {}) },
+        ...(y.distr === 3 ? { filter: powers,
+          grid: { ...axis.grid, filter: powers },
+          ticks: { ...axis.ticks, filter: powers } } : {}) },
       ],
       series: [{}, ...lines.map((line) => ({
         label: line.label,

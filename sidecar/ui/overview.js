@@ -5,7 +5,8 @@ import { commands } from './commands.js';
 import { fill, h, panel, say, table, text } from './dom.js';
 import * as format from './format.js';
 import { harmAt, oddsMeter, splitBar } from './parts.js';
-import { active, badge, stateText, verdict } from './states.js';
+import { active, badge, canaryWeight, stateText, verdict }
+  from './states.js';
 
 const LATEST = 25;
 
@@ -41,7 +42,7 @@ class Card {
 
   update(rollout) {
     const { stable, canary, judgement, nodes, traffic } = rollout;
-    const weight = rollout.weights[canary] ?? 0;
+    const weight = canaryWeight(rollout);
     const log = judgement?.log_evidence ?? 0;
 
     this.rollout = rollout;

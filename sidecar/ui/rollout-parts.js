@@ -7,13 +7,32 @@ import { progress } from './parts.js';
 
 const EVENTS = 200;
 
+const sentence = (words) => String(words ?? '').replace(/^./, (c) =>
+  c.toUpperCase());
+
+/** How near it is, where that is a number. */
+function measure({ value, limit }) {
+  return typeof value === 'number' && typeof limit === 'number'
+    && h('span', { class: 'soft' }, ` (${Number(value.toFixed(2))} of ${
+      Number(limit.toFixed(2))})`);
+}
+
 /** The steps, with how far it is. */
 export function stepsPanel() {
   const list = h('ol', { class: 'steps' });
   const bar = progress('Time held of this step');
+  const next = h('div');
 
   return {
-    el: panel('Steps', list),
+    el: panel('Steps', list, next),
+    /** What would have to happen, by GET explain. */
+    explain(answer) {
+      fill(next, answer.next ?? [], () => (answer.next ?? []).length > 0
+        && [h('h3', { class: 'next-title' }, 'What comes next'),
+          h('ul', { class: 'next' }, answer.next.map((item) => h('li', {},
+            h('span', {}, sentence(item.when)), ' → ',
+            h('strong', {}, item.then), measure(item))))]);
+    },
     update(rollout) {
       const { spec, state, step } = rollout;
       const bakes = spec.bake && spec.bake !== '0s';
@@ -35,7 +54,8 @@ export function stepsPanel() {
       }
       bar.update(rollout.step_held_ms, rollout.step_hold_ms);
 
-      const words = { done: 'done', now: 'now', later: 'to come',
+      const words = { done: 'done', now: 'now',
+        later: stopped ? 'not reached' : 'to come',
         stopped: 'reverted here' };
 
       fill(list, items, () => items.map((item) => h('li',

@@ -1,6 +1,6 @@
 // One rollout, live.
 
-import { get, now } from './api.js';
+import { get, maybe, now } from './api.js';
 import { commands } from './commands.js';
 import { fill, h, panel, say, text } from './dom.js';
 import { follow } from './events.js';
@@ -9,7 +9,8 @@ import { compare, harmAt, oddsMeter, progress, splitBar } from './parts.js';
 import { RolloutCharts } from './rollout-charts.js';
 import { eventsPanel, nodesPanel, stepsPanel } from './rollout-parts.js';
 import { Series, present, recorded } from './series.js';
-import { active, badge, stateText, verdict } from './states.js';
+import { active, badge, canaryWeight, stateText, verdict }
+  from './states.js';
 
 const SERIES_MS = 3000;
 
@@ -42,7 +43,7 @@ function summary() {
       tile('Nodes', nodes, nodesNote)),
     update(r) {
       const log = r.judgement?.log_evidence ?? 0;
-      const share = r.weights[r.canary] ?? 0;
+      const share = canaryWeight(r);
 
       fill(state, [r.state, r.waiting_for], () => badge(r));
       text(since, active(r)
@@ -62,7 +63,8 @@ function summary() {
       bar.update(r.step_held_ms, r.step_hold_ms);
       bar.el.hidden = !active(r);
       text(nodes, `${r.nodes.confirmed} of ${r.nodes.live}`);
-      text(nodesNote, `serve revision ${r.revision}`);
+      text(nodesNote, active(r) ? `serve revision ${r.revision}`
+        : `serve what is there now, revision ${r.revision}`);
     },
   };
 }
@@ -83,9 +85,11 @@ export function rollout(page, id) {
   const series = new Series();
   const chartsBox = h('div');
   const loading = h('p', { class: 'empty' }, 'Loading …');
+  const both = panel('Both groups', compared.el);
   let charts = null;
   let last = null;
   let stream = 'lost';
+  let explains = true;              // until this canaryd says it cannot
 
   const buttons = commands(() => last, (message, bad) => {
     text(told, message);
@@ -97,7 +101,7 @@ export function rollout(page, id) {
       h('div', { class: 'hero-name' }, title, facts), buttons.el),
     tiles.el, reason, told,
     h('div', { class: 'pair' }, steps.el,
-      panel('Both groups now', compared.el)),
+      both),
     chartsBox,
     h('div', { class: 'pair' }, events.el, nodes.el),
     h('details', { class: 'panel' }, h('summary', {}, 'Spec'), spec));
@@ -128,6 +132,8 @@ export function rollout(page, id) {
     text(reason, `${fresh.reason} (${fresh.actor})`);
     tiles.update(fresh);
     compared.update(fresh);
+    text(both.firstChild, active(fresh) ? 'Both groups now'
+      : 'Both groups at the end');
     steps.update(fresh);
     buttons.update();
     text(spec, JSON.stringify(fresh.spec, null, 2));
@@ -160,6 +166,13 @@ export function rollout(page, id) {
     }
     charts.update(series);
     charts.distribute(answer.latency);
+
+    const explained = explains && await maybe(`${path}/explain`);
+
+    explains = Boolean(explained);
+    if (explained) {
+      steps.explain(explained);
+    }
   };
 
   page.poll(refresh).then(() => {
@@ -176,6 +189,9 @@ export function rollout(page, id) {
 
       nodes.update(all.upstreams.find((u) => u.upstream === last.upstream));
     }, SERIES_MS / 2);
+    maybe(`${path}/events?limit=1000`).then((answer) => {
+      answer?.events.forEach((event) => events.add(event));
+    }).catch(() => {});
     follow({ upstream: last.upstream, signal: page.signal,
       onevent: (event) => {
         if (event.rollout === id) {

@@ -1,6 +1,8 @@
 // A rollout's past, as canaryd recorded it, and its present, as this page
 // sees it: one list of points.
 
+import { canaryWeight } from './states.js';
+
 const MOST = 4000;
 
 /**
@@ -32,7 +34,7 @@ const NOTHING = { requests_per_second: 0, error_rate: null, p50_ms: null,
 export function present(rollout) {
   return {
     at: Date.parse(rollout.updated) / 1000,
-    weight: rollout.weights[rollout.canary] ?? 0,
+    weight: canaryWeight(rollout),
     evidence: rollout.judgement?.log_evidence ?? 0,
     safe: rollout.judgement?.log_safe ?? 0,
     stable: rollout.traffic[rollout.stable] ?? NOTHING,

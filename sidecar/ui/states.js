@@ -29,6 +29,19 @@ export function badge(rollout) {
     stateText(rollout));
 }
 
+/** The canary's weight: of one that has ended, the one it ended with. */
+export function canaryWeight(rollout) {
+  switch (rollout.state) {
+  case 'aborted':
+    return 0;
+  case 'succeeded':
+    return rollout.spec.on_success === 'keep'
+      ? rollout.spec.steps?.at(-1)?.weight ?? 100 : 100;
+  default:
+    return rollout.weights[rollout.canary] ?? 0;
+  }
+}
+
 const VERDICTS = {
   watching: 'watching',
   safe: 'shown to be safe',
