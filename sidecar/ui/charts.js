@@ -142,7 +142,7 @@ export class Chart {
     return {
       width,
       height: HEIGHT,
-      padding: [8, 10, 0, 0],
+      padding: [8, 24, 0, 0],
       legend: { show: false },
       cursor: {
         ...(sync ? { sync: { key: sync } } : {}),

@@ -10,13 +10,6 @@ const EVENTS = 200;
 const sentence = (words) => String(words ?? '').replace(/^./, (c) =>
   c.toUpperCase());
 
-/** How near it is, where that is a number. */
-function measure({ value, limit }) {
-  return typeof value === 'number' && typeof limit === 'number'
-    && h('span', { class: 'soft' }, ` (${Number(value.toFixed(2))} of ${
-      Number(limit.toFixed(2))})`);
-}
-
 /** The steps, with how far it is. */
 export function stepsPanel() {
   const list = h('ol', { class: 'steps' });
@@ -31,7 +24,7 @@ export function stepsPanel() {
         && [h('h3', { class: 'next-title' }, 'What comes next'),
           h('ul', { class: 'next' }, answer.next.map((item) => h('li', {},
             h('span', {}, sentence(item.when)), ' → ',
-            h('strong', {}, item.then), measure(item))))]);
+            h('strong', {}, item.then))))]);
     },
     update(rollout) {
       const { spec, state, step } = rollout;
