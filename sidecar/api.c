@@ -26,6 +26,7 @@ static const http_route_t  api_table[] = {
     { "POST", "/v1/rollouts/{}/resume", api_resume },
     { "POST", "/v1/rollouts/{}/promote", api_promote },
     { "GET", "/v1/upstreams", api_upstreams },
+    { "GET", "/v1/whoami", api_whoami },
     { "GET", "/health", api_health },
     { "GET", "/ready", api_ready },
     { "GET", "/live", api_live },

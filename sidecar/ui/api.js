@@ -4,7 +4,7 @@ import { askToken } from './dialog.js';
 
 const KEY = 'canary-token';
 
-/** @typedef {{actor: string|null, role: string, upstreams?: string[]}} Who */
+/** @typedef {{actor: string|null, role: string, upstreams: string[]|null}} Who */
 
 /** A refusal: what canaryd says in its problem document. */
 export class Problem extends Error {
