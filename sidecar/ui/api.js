@@ -156,7 +156,7 @@ export function forbidden() {
 
 /** What a command is given: canaryd knows the actor by the token. */
 export function commandBody(reason) {
-  const body = { reason: reason || 'by the dashboard' };
+  const body = reason ? { reason } : {};
 
   if (!who.actor) {
     body.actor = 'dashboard';

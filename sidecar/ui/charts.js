@@ -7,6 +7,8 @@ import * as format from './format.js';
 
 const HEIGHT = 190;
 const ROWS = 12;
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
+  14400, 21600, 43200, 86400, 172800, 604800];
 
 function css(name) {
   return getComputedStyle(document.documentElement)
@@ -157,7 +159,7 @@ export class Chart {
       axes: [
         { ...axis, size: 28, space: 64, ...(x ? { values: x.values,
           grid: { show: false }, incrs: [1, 2, 4, 8, 16, 32] }
-          : { values: times }) },
+          : { values: times, incrs: SECONDS }) },
         { ...axis, size: 52, values: (u, splits) =>
           splits.map((v) => (v === null ? null : yValues(v))),
         ...(y.distr === 3 ? { filter: powers,
