@@ -261,6 +261,8 @@ await page.locator('.rollout > .told').textContent());
 await page.waitForFunction(() => /aborted/.test(document.getElementById(
   'warned').textContent));
 ok(true, 'and says it to a screen reader at once');
+await page.locator('.events li', { hasText: 'aborted' }).first().waitFor();
+ok(true, 'and in the list of events');
 await page.waitForFunction(() => [...document.querySelectorAll('button')]
   .find((el) => el.textContent === 'Abort')
   ?.getAttribute('aria-disabled') === 'true');
