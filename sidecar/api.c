@@ -17,25 +17,29 @@ static void api_applied(void *arg, const char *upstream, uint64_t revision);
 
 
 static const http_route_t  api_table[] = {
-    { "POST", "/v1/rollouts", api_create },
-    { "GET", "/v1/rollouts", api_list },
-    { "GET", "/v1/rollouts/{}", api_get },
-    { "GET", "/v1/rollouts/{}/series", api_series },
-    { "POST", "/v1/rollouts/{}/abort", api_abort },
-    { "POST", "/v1/rollouts/{}/pause", api_pause },
-    { "POST", "/v1/rollouts/{}/resume", api_resume },
-    { "POST", "/v1/rollouts/{}/promote", api_promote },
-    { "GET", "/v1/upstreams", api_upstreams },
-    { "GET", "/v1/whoami", api_whoami },
-    { "GET", "/health", api_health },
-    { "GET", "/ready", api_ready },
-    { "GET", "/live", api_live },
-    { "GET", "/metrics", api_metrics },
-    { "GET", "/", ui_redirect },
-    { "GET", "/ui", ui_redirect },
-    { "GET", "/ui/", ui_file },
-    { "GET", "/ui/{}", ui_file },
-    { NULL, NULL, NULL }
+    { "POST", "/v1/rollouts", api_create, AUTH_OPERATOR, API_BODY },
+    { "GET", "/v1/rollouts", api_list, AUTH_VIEWER, API_ANY },
+    { "GET", "/v1/rollouts/{}", api_get, AUTH_VIEWER, API_ROLLOUT },
+    { "GET", "/v1/rollouts/{}/series", api_series, AUTH_VIEWER, API_ROLLOUT },
+    { "POST", "/v1/rollouts/{}/abort", api_abort, AUTH_OPERATOR,
+      API_ROLLOUT },
+    { "POST", "/v1/rollouts/{}/pause", api_pause, AUTH_OPERATOR,
+      API_ROLLOUT },
+    { "POST", "/v1/rollouts/{}/resume", api_resume, AUTH_OPERATOR,
+      API_ROLLOUT },
+    { "POST", "/v1/rollouts/{}/promote", api_promote, AUTH_OPERATOR,
+      API_ROLLOUT },
+    { "GET", "/v1/upstreams", api_upstreams, AUTH_VIEWER, API_ANY },
+    { "GET", "/v1/whoami", api_whoami, AUTH_VIEWER, API_ANY },
+    { "GET", "/health", api_health, AUTH_WATCH, API_ANY },
+    { "GET", "/ready", api_ready, AUTH_OPEN, API_ANY },
+    { "GET", "/live", api_live, AUTH_OPEN, API_ANY },
+    { "GET", "/metrics", api_metrics, AUTH_WATCH, API_WHOLE },
+    { "GET", "/", ui_redirect, AUTH_OPEN, API_ANY },
+    { "GET", "/ui", ui_redirect, AUTH_OPEN, API_ANY },
+    { "GET", "/ui/", ui_file, AUTH_OPEN, API_ANY },
+    { "GET", "/ui/{}", ui_file, AUTH_OPEN, API_ANY },
+    { NULL, NULL, NULL, AUTH_NOBODY, API_ANY }
 };
 
 
@@ -48,7 +52,7 @@ api_routes(void)
 
 api_t *
 api_new(struct event_base *base, log_t *log, store_t *store, agent_t *agent,
-    controller_t *controller, const config_t *config)
+    controller_t *controller, auth_t *auth, const config_t *config)
 {
     api_t             *api;
     store_listener_t   listener = { .confirm = api_confirmed };
@@ -63,6 +67,7 @@ api_new(struct event_base *base, log_t *log, store_t *store, agent_t *agent,
     api->store = store;
     api->agent = agent;
     api->controller = controller;
+    api->auth = auth;
     api->config = config;
 
     listener.arg = api;
@@ -150,6 +155,11 @@ api_job_new(api_t *api, http_exchange_t *exchange, size_t size)
     job->api = api;
     job->pending = pending;
     job->request = exchange->request;
+
+    if (exchange->who != NULL) {
+        job->who = *(const auth_identity_t *) exchange->who;
+    }
+
     job->next = api->jobs;
 
     if (job->next != NULL) {
@@ -261,11 +271,10 @@ api_depth_bounded(const char *text, size_t len)
 }
 
 
-cJSON *
-api_body(http_exchange_t *exchange)
+/* NULL: error (256 bytes) says why. */
+static cJSON *
+api_parse(http_exchange_t *exchange, char error[256])
 {
-    char         error[256];
-    cJSON       *body;
     const char  *end;
 
     if (exchange->body_len == 0) {
@@ -273,35 +282,34 @@ api_body(http_exchange_t *exchange)
     }
 
     if (exchange->yaml) {
-        body = yaml_parse(exchange->body, exchange->body_len, error,
-                          sizeof(error));
-
-        if (body == NULL) {
-            http_answer_problem(exchange->request, 400, NULL, error, NULL);
-            return NULL;
-        }
-
-        goto check;
+        return yaml_parse(exchange->body, exchange->body_len, error, 256);
     }
+
+    text_copy(error, 256, "the body is nested too deep or not JSON");
 
     if (memchr(exchange->body, '\0', exchange->body_len) != NULL
         || !api_depth_bounded(exchange->body, exchange->body_len))
     {
-        http_answer_problem(exchange->request, 400, NULL,
-                            "the body is nested too deep or not JSON", NULL);
         return NULL;
     }
 
     /* With the NUL: nothing may follow the value. */
-    body = cJSON_ParseWithOpts(exchange->body, &end, 1);
+    return cJSON_ParseWithOpts(exchange->body, &end, 1);
+}
+
+
+cJSON *
+api_body(http_exchange_t *exchange)
+{
+    char    error[256];
+    cJSON  *body;
+
+    body = api_parse(exchange, error);
 
     if (body == NULL) {
-        http_answer_problem(exchange->request, 400, NULL,
-                            "the body is not JSON", NULL);
+        http_answer_problem(exchange->request, 400, NULL, error, NULL);
         return NULL;
     }
-
-check:
 
     if (!cJSON_IsObject(body)) {
         cJSON_Delete(body);
@@ -311,6 +319,26 @@ check:
     }
 
     return body;
+}
+
+
+cJSON *
+api_json(http_exchange_t *exchange)
+{
+    char  error[256];
+
+    return api_parse(exchange, error);
+}
+
+
+const char *
+api_actor(const auth_identity_t *who, const char *said)
+{
+    if (who != NULL && who->name[0] != '\0') {
+        return who->name;
+    }
+
+    return said != NULL && said[0] != '\0' ? said : "api";
 }
 
 

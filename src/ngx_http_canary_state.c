@@ -214,6 +214,15 @@ ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
     upstreams = cJSON_GetObjectItemCaseSensitive(json, "upstreams");
     confs = zone->upstreams.elts;
 
+    /* what a list has, has no names */
+
+    if (!cJSON_IsObject(upstreams)) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "canary state file \"%V\" has no records, ignored",
+                      &zone->state);
+        return;
+    }
+
     for (i = 0; i < zone->upstreams.nelts; i++) {
         name = &confs[i]->upstream->host;
 

@@ -26,12 +26,20 @@ typedef struct {
     bool          json;
     bool          wait;
     long          timeout_ms;      /* of a request */
+    const char   *token_file;
+    const char   *cacert;
+    bool          insecure;        /* the token may cross a network in clear */
+    char         *token;           /* secret; owned; NULL: none */
     const char   *file;
     const char   *upstream;
     const char   *state;
     const char   *reason;
     long          limit;
     long          revision;        /* -1: not given */
+    const char   *role;            /* of token */
+    const char   *upstreams;
+    const char   *expires;
+    const char   *hash;
     cJSON        *spec;            /* what flags say of it; owned */
     int           count;           /* of positional arguments */
     char        **values;
@@ -76,6 +84,14 @@ int ctl_list(const ctl_args_t *args, const char *command);
 int ctl_watch(const ctl_args_t *args, const char *command);
 int ctl_command(const ctl_args_t *args, const char *command);
 int ctl_judge(const ctl_args_t *args, const char *command);
+int ctl_token(const ctl_args_t *args, const char *command);
+
+/* secret.c.  Finds the token that goes with requests: flag, file, $CANARY_TOKEN
+ * or $CANARY_TOKEN_FILE; 0 or an exit code after an error message. */
+int ctl_secret(ctl_args_t *args);
+/* May the token be sent there?  If not, *why (>= 200 bytes) says so. */
+bool ctl_secret_safe(const ctl_args_t *args, char *why, size_t size);
+void ctl_secret_free(ctl_args_t *args);
 
 /* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);

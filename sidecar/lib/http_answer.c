@@ -1,4 +1,4 @@
-#include "http_server.h"
+#include "http_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +84,8 @@ http_send(struct evhttp_request *request, int status, const char *type,
     char               number[32];
     struct evbuffer   *body;
     struct evkeyvalq  *headers;
+
+    http_tap_call(request, status, type, text, len);
 
     headers = evhttp_request_get_output_headers(request);
     evhttp_add_header(headers, "Content-Type", type);
