@@ -1,7 +1,7 @@
 // Which view is shown, and what all of them have around them.
 
 import { forget, token, whoami } from './api.js';
-import { h, say, text } from './dom.js';
+import { say, text } from './dom.js';
 import * as format from './format.js';
 import { overview } from './overview.js';
 import { rollout } from './rollout.js';
@@ -115,9 +115,7 @@ function show(first) {
   location.hash = '#/';
 }
 
-async function begin() {
-  const sign = document.getElementById('sign');
-
+async function known() {
   try {
     const who = await whoami();
 
@@ -126,8 +124,11 @@ async function begin() {
   } catch {
     // the view says it
   }
-  sign.hidden = !token();
-  sign.addEventListener('click', () => {
+  document.getElementById('sign').hidden = !token();
+}
+
+function begin() {
+  document.getElementById('sign').addEventListener('click', () => {
     forget();
     location.reload();
   });
@@ -137,7 +138,7 @@ async function begin() {
     (main.querySelector('h1') ?? main).focus();
   });
   show(true);
+  known();
 }
 
-main.append(h('p', { class: 'empty' }, 'Loading …'));
 begin();

@@ -1,64 +1,11 @@
 // Clicks through the dashboard; prints a line of JSON for each check.
 
-import { createRequire } from 'node:module';
-import { contrast, small, structure, unnamed } from './a11y.mjs';
+import { UI_URL, button, complaints, done, look, none, ok, open, shot,
+  strangers } from './browser.mjs';
 
-const { UI_URL, UI_BACKEND, UI_CHROMIUM, UI_NPM, UI_SHOTS } = process.env;
-const { chromium } = createRequire(UI_NPM)('playwright-core');
-const PATIENCE = 30000;
+const { UI_BACKEND } = process.env;
 
-function ok(value, name, detail = '') {
-  process.stdout.write(`${JSON.stringify({ ok: Boolean(value), name,
-    detail: String(detail) })}\n`);
-}
-
-const none = (list, name) => ok(list.length === 0, name, list.join('\n'));
-
-const browser = await chromium.launch({ executablePath: UI_CHROMIUM,
-  args: ['--no-sandbox', '--disable-dev-shm-usage'] });
-const complaints = [];
-const strangers = [];
-
-async function open(options) {
-  const context = await browser.newContext(options);
-
-  await context.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) =>
-      console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
-  });
-
-  const page = await context.newPage();
-
-  page.setDefaultTimeout(PATIENCE);
-  page.on('pageerror', (error) => complaints.push(error.stack));
-  page.on('console', (message) => {
-    // what canaryd has not, and what was refused or cut off on purpose
-    if (message.type() === 'error' && !/status of (404|409|422)|ERR_INTERNET/
-      .test(message.text())) {
-      complaints.push(message.text());
-    }
-  });
-  page.on('request', (request) => {
-    if (new URL(request.url()).host !== new URL(UI_URL).host) {
-      strangers.push(request.url());
-    }
-  });
-  return page;
-}
-
-const button = (page, name) => page.getByRole('button', { name, exact: true });
 const state = (page) => page.locator('.tiles .badge');
-const shot = (page, name) => page.screenshot({ path: `${UI_SHOTS}/${name}.png`,
-  fullPage: true });
-
-async function look(page, name) {
-  none(await page.evaluate(unnamed), `${name}: all controls have names`);
-  none(await page.evaluate(structure), `${name}: headings and landmarks`);
-  none(await page.evaluate(contrast), `${name}: contrast`);
-  none(await page.evaluate(small), `${name}: large enough to hit`);
-  ok(await page.evaluate(() => document.documentElement.scrollWidth
-    <= innerWidth), `${name}: not wider than the screen`);
-}
 
 /** Names of what has the focus after each of n presses of Tab. */
 async function tabs(page, n) {
@@ -235,7 +182,6 @@ for (const [name, options] of [
 
     return box.top >= 0 && box.bottom <= innerHeight && box.width > 0;
   }), `${name}: abort is in sight without scrolling`);
-  await other.screenshot({ path: `${UI_SHOTS}/${name}-first.png` });
   await shot(other, name);
   await other.goto(UI_URL);
   await other.locator('.card').waitFor();
@@ -300,4 +246,4 @@ await shot(page, 'overview');
 none(strangers, 'no request left the host');
 none(complaints, 'no error on any page, no violation of the policy');
 
-await browser.close();
+await done();
