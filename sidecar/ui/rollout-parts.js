@@ -68,6 +68,9 @@ function nodeState(node, revision) {
   if (node.error) {
     return [`nginx refuses: ${node.error}`, 'bad'];
   }
+  if (node.missing?.length > 0) {
+    return [`its nginx.conf lacks ${node.missing.join(', ')}`, 'bad'];
+  }
   if (node.lapsed) {
     return ['lease ran out: serves stable', 'bad'];
   }
