@@ -12,6 +12,7 @@
 #include "base64url.h"
 
 #define JWT_HEADER_MAX  2048
+#define JWT_TRIES       4          /* signatures, at 0.4 ms of the loop each */
 #define JWT_PREFIX      "jwt:"     /* of names */
 
 static const char *jwt_header(const char *token, auth_alg_t *alg, char *id,
@@ -149,7 +150,8 @@ jwt_header(const char *token, auth_alg_t *alg, char *id, size_t size)
 }
 
 
-/* Of a token that one of the keys for alg verifies; else NULL. */
+/* Of a token that one of the keys for alg verifies; else NULL.  A token that
+ * does not name its key must be of one of the first ones. */
 static cJSON *
 jwt_claims(const auth_keys_t *keys, const char *token, auth_alg_t alg,
     const char *id)
@@ -157,10 +159,12 @@ jwt_claims(const auth_keys_t *keys, const char *token, auth_alg_t alg,
     char              *text;
     cJSON             *claims;
     jwt_t             *jwt;
-    unsigned           i;
+    unsigned           i, tries;
     const auth_key_t  *key;
 
-    for (i = 0; i < keys->count; i++) {
+    tries = 0;
+
+    for (i = 0; i < keys->count && tries < JWT_TRIES; i++) {
         key = &keys->keys[i];
 
         if (key->alg != alg
@@ -171,6 +175,7 @@ jwt_claims(const auth_keys_t *keys, const char *token, auth_alg_t alg,
         }
 
         jwt = NULL;
+        tries++;
 
         if (jwt_decode(&jwt, token, (const unsigned char *) key->data,
                        (int) key->len) != 0)

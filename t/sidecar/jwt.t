@@ -259,6 +259,19 @@ subtest 'upstreams by a claim' => sub {
 };
 
 
+subtest 'many keys' => sub {
+    my %many = map { ("k$_" => $_ == 6 ? $ec_pub : (key_pair('ec'))[1]) }
+        1 .. 6;
+    my $mine = start('many', ['keys: ' . jwks(\%many)]);
+
+    is get($mine, jwt(alg => 'ES256', key => $ec, claims => claims(),
+        header => { kid => 'k6' }))->{status}, 200, 'by its name';
+    is get($mine, jwt(alg => 'ES256', key => $ec, claims => claims()))
+        ->{status}, 401, 'without one only the first are tried';
+    $mine->stop;
+};
+
+
 subtest 'keys that must not be' => sub {
     my $try = sub {
         my ($jwt) = @_;
