@@ -118,11 +118,9 @@ subtest 'the way there' => sub {
 
 
 subtest 'whoami' => sub {
-    my $who = $canaryd->get('/v1/whoami')->{json};
-
-    is $who->{actor}, 'unix:' . getpwuid($<), 'the user of the socket';
-    like $who->{role}, qr/^(?:operator|admin)$/, 'who may act';
-    is $who->{upstreams}, undef, 'on all';
+    is_deeply $canaryd->get('/v1/whoami')->{json},
+        { actor => undef, role => 'admin', upstreams => undef },
+        'nobody asks: all may do all';
 };
 
 
