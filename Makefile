@@ -27,7 +27,13 @@ CORE_LIBS   := -lcjson -lm
 LIB_LIBS    := -lcurl -lyaml -levent_openssl -levent_core -levent_extra \
                -lssl -lcrypto
 AUTH_LIBS   := -ljwt -largon2 -lpthread
-DAEMON_LIBS := -lhiredis
+REDIS_LIBS  := -lhiredis
+
+# TLS to Redis: hiredis has it from 1.0 on.
+ifeq ($(shell pkg-config --exists hiredis_ssl 2>/dev/null && echo yes),yes)
+CPPFLAGS   += -DHAVE_HIREDIS_SSL
+REDIS_LIBS := -lhiredis_ssl -lhiredis
+endif
 
 objs     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE    := $(call objs,$(wildcard sidecar/core/*.c))
@@ -35,6 +41,9 @@ LIB     := $(call objs,$(wildcard sidecar/lib/*.c))
 AUTH    := $(call objs,$(wildcard sidecar/auth/*.c))
 DAEMON  := $(call objs,$(wildcard sidecar/*.c))
 CTL     := $(call objs,$(wildcard sidecar/ctl/*.c))
+# What canaryctl has of canaryd.
+SHARED  := $(call objs,$(addprefix sidecar/,config.c config_auth.c config_keys.c \
+                              redis_tls.c))
 UNIT    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
 TOOLS   := $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
 LUA     := $(wildcard sidecar/lua/*.lua)
@@ -63,20 +72,22 @@ clean:
 
 $(BUILD)/canaryd: $(DAEMON) $(AUTH) $(LIB) $(CORE)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    $(DAEMON_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+	    $(REDIS_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
-$(BUILD)/canaryctl: $(CTL) $(LIB) $(CORE)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -largon2 $(LIB_LIBS) $(CORE_LIBS)
+$(BUILD)/canaryctl: $(CTL) $(SHARED) $(AUTH) $(LIB) $(CORE)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
+	    $(REDIS_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(AUTH) $(LIB) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka $(AUTH_LIBS) \
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka \
+	    $(REDIS_LIBS) $(AUTH_LIBS) \
 	    $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/tools/%: $(BUILD)/obj/t/tools/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    -levent_core -levent_extra -lm
+	    -lhiredis -levent_core -levent_extra -lm
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

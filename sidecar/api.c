@@ -21,6 +21,12 @@ static const http_route_t  api_table[] = {
     { "GET", "/v1/rollouts", api_list, AUTH_VIEWER, API_ANY },
     { "GET", "/v1/rollouts/{}", api_get, AUTH_VIEWER, API_ROLLOUT },
     { "GET", "/v1/rollouts/{}/series", api_series, AUTH_VIEWER, API_ROLLOUT },
+    { "GET", "/v1/rollouts/{}/explain", api_explain, AUTH_VIEWER,
+      API_ROLLOUT },
+    { "GET", "/v1/rollouts/{}/events", api_events, AUTH_VIEWER,
+      API_ROLLOUT },
+    { "GET", "/v1/rollouts/{}/ticks", api_ticks, AUTH_VIEWER, API_ROLLOUT },
+    { "GET", "/v1/events", api_stream, AUTH_VIEWER, API_ANY },
     { "POST", "/v1/rollouts/{}/abort", api_abort, AUTH_OPERATOR,
       API_ROLLOUT },
     { "POST", "/v1/rollouts/{}/pause", api_pause, AUTH_OPERATOR,
@@ -71,8 +77,10 @@ api_new(struct event_base *base, log_t *log, store_t *store, agent_t *agent,
     api->config = config;
 
     listener.arg = api;
+    api->feed = feed_new(base, store, config);
 
-    if (store_listen(store, &listener) != 0) {
+    if (api->feed == NULL || store_listen(store, &listener) != 0) {
+        feed_free(api->feed);
         free(api);
         return NULL;
     }
@@ -122,6 +130,7 @@ api_free(api_t *api)
         api_job_free(api->jobs);
     }
 
+    feed_free(api->feed);
     free(api);
 }
 

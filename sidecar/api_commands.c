@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "core/text.h"
 #include "core/value.h"
+#include "decision.h"
 #include "fleet.h"
 
 #define API_CONFIRM_MS  2000
@@ -351,13 +352,15 @@ api_command_got(void *arg, store_status_t status, const store_rollout_t *all)
 static void
 api_command_decide(command_job_t *command, const store_rollout_t *all)
 {
-    char               error[ROLLOUT_REASON_LEN], *doc;
+    char               error[ROLLOUT_REASON_LEN], *doc, *data;
     bool               known;
     api_t             *api = command->job.api;
     int64_t            now;
-    record_t           wanted;
+    record_t           present, wanted;
     unsigned           i;
+    rollout_t          before;
     release_t         *release = &command->release;
+    decision_t         decision;
     store_event_t      list[ROLLOUT_MAX_EVENTS];
     store_commit_t     commit;
     rollout_events_t   events;
@@ -377,6 +380,9 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     }
 
     memset(&events, 0, sizeof(rollout_events_t));
+    memset(&decision, 0, sizeof(decision_t));
+    before = release->state;
+    present = command->present;
 
     if (rollout_command(&release->spec, &release->state, command->command,
                         command->actor, command->reason, now, &events, error)
@@ -396,6 +402,7 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     }
 
     if (known && release_route(release, &command->present, &wanted)) {
+        decision.wanted = &wanted;
         command->present = wanted;
         command->record = record_text(&wanted);
         commit.revision = wanted.revision;
@@ -409,9 +416,17 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
                 &command->fleet);
     api_command_nodes(command, all);
 
+    decision.release = release;
+    decision.before = &before;
+    decision.evidence = command->evident ? &command->evidence : NULL;
+    decision.present = known ? &present : NULL;
+    decision.fleet = &command->fleet;
+    data = decision_text(&decision);
+
     for (i = 0; i < events.count; i++) {
         list[i].type = events.list[i].type;
         list[i].detail = events.list[i].detail;
+        list[i].data = data;
     }
 
     doc = release_text(release);
@@ -428,6 +443,7 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     store_commit(api->store, &commit, api_command_done, command);
 
     free(doc);
+    free(data);
 }
 
 

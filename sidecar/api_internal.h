@@ -12,6 +12,7 @@
 
 #include "api.h"
 #include "auth/identity.h"
+#include "feed.h"
 #include "release.h"
 #include "store.h"
 
@@ -54,6 +55,7 @@ struct api_s {
     controller_t       *controller;
     auth_t             *auth;
     const config_t     *config;
+    feed_t             *feed;
     api_job_t          *jobs;
     unsigned            job_count;
 };
@@ -105,6 +107,11 @@ void api_abort(void *arg, http_exchange_t *exchange);
 void api_pause(void *arg, http_exchange_t *exchange);
 void api_resume(void *arg, http_exchange_t *exchange);
 void api_promote(void *arg, http_exchange_t *exchange);
+/* api_events.c */
+void api_stream(void *arg, http_exchange_t *exchange);
+void api_events(void *arg, http_exchange_t *exchange);
+void api_explain(void *arg, http_exchange_t *exchange);
+void api_ticks(void *arg, http_exchange_t *exchange);
 /* api_status.c */
 void api_health(void *arg, http_exchange_t *exchange);
 void api_ready(void *arg, http_exchange_t *exchange);

@@ -8,6 +8,7 @@
 
 #include "api_internal.h"
 #include "core/text.h"
+#include "decision.h"
 #include "fleet.h"
 
 
@@ -112,37 +113,72 @@ api_problem_busy(api_job_t *job, const char *rollout)
 }
 
 
-/* Is the canary a group of every live node?  If not it is answered. */
+/* 409 if other nodes have it, 422 if it is known nowhere. */
+static void
+api_create_lacks(create_job_t *create, const char *node,
+    const record_t *record, bool elsewhere)
+{
+    char             detail[API_DETAIL_LEN];
+    cJSON           *extra;
+    size_t           len;
+    unsigned         k;
+    rollout_spec_t  *spec = &create->spec;
+
+    len = (size_t) snprintf(detail, sizeof(detail), "%s%sis no group of %s "
+                            "on %s; its groups are",
+                            elsewhere ? spec->canary : "",
+                            elsewhere ? " " : "", spec->upstream, node);
+
+    for (k = 0; k < record->group_count && len < sizeof(detail); k++) {
+        len += (size_t) snprintf(detail + len, sizeof(detail) - len, "%s %s",
+                                 k > 0 ? "," : "", record->groups[k].name);
+    }
+
+    if (!elsewhere) {
+        api_job_problem(&create->job, 422, "canary", detail, NULL);
+        return;
+    }
+
+    extra = cJSON_CreateObject();
+    cJSON_AddStringToObject(extra, "node", node);
+    cJSON_AddStringToObject(extra, "group", spec->canary);
+    api_job_problem(&create->job, 409, "canary", detail, extra);
+}
+
+
+/* Are the groups known to every live node?  If not it is answered. */
 static bool
 api_create_check(create_job_t *create, const store_rollout_t *all)
 {
-    bool            live;
-    char            detail[API_DETAIL_LEN];
-    size_t          i, len;
-    unsigned        k;
-    record_node_t   node;
+    bool             live, elsewhere;
+    char             detail[API_DETAIL_LEN];
+    size_t           i;
+    record_node_t    node, lacks;
+    const char      *name;
     rollout_spec_t  *spec = &create->spec;
+
+    name = NULL;
+    elsewhere = false;
 
     for (i = 0; i < all->node_count; i++) {
         if (!fleet_node(&all->nodes[i], store_now(create->job.api->store),
                         api_live_ms(create->job.api), &node, &live)
-            || !live || record_group(&node.record, spec->canary) != NULL)
+            || !live)
         {
             continue;
         }
 
-        len = (size_t) snprintf(detail, sizeof(detail), "is no group of %s "
-                                "on %s; its groups are", spec->upstream,
-                                all->nodes[i].node);
+        if (record_group(&node.record, spec->canary) != NULL) {
+            elsewhere = true;
 
-        for (k = 0; k < node.record.group_count && len < sizeof(detail); k++)
-        {
-            len += (size_t) snprintf(detail + len, sizeof(detail) - len,
-                                     "%s %s", k > 0 ? "," : "",
-                                     node.record.groups[k].name);
+        } else if (name == NULL) {
+            name = all->nodes[i].node;
+            lacks = node;
         }
+    }
 
-        api_job_problem(&create->job, 422, "canary", detail, NULL);
+    if (name != NULL) {
+        api_create_lacks(create, name, &lacks.record, elsewhere);
         return false;
     }
 
@@ -160,10 +196,11 @@ api_create_check(create_job_t *create, const store_rollout_t *all)
 static void
 api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
 {
-    char            *doc;
+    char            *doc, *data;
     int64_t          now;
     api_t           *api;
     release_t       *release;
+    decision_t       decision;
     evidence_t       evidence;
     create_job_t    *create = arg;
     store_create_t   call;
@@ -218,17 +255,25 @@ api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
     create->evidence = evidence_text(&evidence);
     doc = release_text(release);
 
+    memset(&decision, 0, sizeof(decision_t));
+    decision.release = release;
+    decision.present = &create->present;
+    decision.fleet = &create->fleet;
+    data = decision_text(&decision);
+
     call.upstream = create->spec.upstream;
     call.rollout = release->id;
     call.revision = all->route.revision;
     call.doc = doc;
     call.evidence = create->evidence;
     call.actor = release->state.actor;
+    call.data = data;
 
     api_complete(api, all, &create->present);
     store_create(api->store, &call, api_create_done, create);
 
     free(doc);
+    free(data);
 }
 
 

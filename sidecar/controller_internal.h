@@ -22,7 +22,8 @@ typedef struct {
     unsigned          tries;       /* of this tick's commit */
     unsigned          failures;    /* in a row */
     int64_t           broken_ms;   /* until then it is not led */
-    bool              nudged;
+    int64_t           nudge_ms;    /* monotonic: when to look again, beside
+                                      the ticks; 0: not */
 
     bool              judged;
     rollout_state_t   state;
@@ -49,7 +50,13 @@ struct controller_s {
     controller_stats_t   stats;
 };
 
+/* As controller_nudge(), but later. */
+void controller_nudge_in(controller_t *controller, const char *upstream,
+    int64_t ms);
+
 /* drive.c: the tick of one upstream, unless it is busy with the last. */
 void drive_begin(drive_t *drive);
+/* Only keeps the lead, while a slow Redis makes it miss a tick. */
+void drive_renew(drive_t *drive);
 
 #endif

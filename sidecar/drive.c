@@ -6,17 +6,19 @@
 #include "clock.h"
 #include "controller_internal.h"
 #include "core/text.h"
+#include "decision.h"
 #include "fleet.h"
 #include "tally.h"
 
 #define DRIVE_LEAD_MS    2500
+#define DRIVE_LATE_MS    5         /* after which a lead has run out for sure */
 #define DRIVE_BROKEN_MS  30000
 #define DRIVE_FAILURES   3
 #define DRIVE_TRIES      10
 
 
 static void drive_led(void *arg, store_status_t status, bool held,
-    const char *leader);
+    const char *leader, int64_t left_ms);
 static void drive_read(drive_t *drive);
 static void drive_got(void *arg, store_status_t status,
     const store_rollout_t *all);
@@ -24,25 +26,53 @@ static void drive_written(void *arg, store_status_t status,
     const store_result_t *result);
 
 
+static int64_t
+drive_lead_ms(const drive_t *drive)
+{
+    int64_t  px;
+
+    px = (int64_t) drive->controller->config->tick_ms * 5 / 2;
+
+    return px < DRIVE_LEAD_MS ? DRIVE_LEAD_MS : px;
+}
+
+
 void
 drive_begin(drive_t *drive)
 {
-    int64_t        px;
-    controller_t  *controller = drive->controller;
-
-    px = (int64_t) controller->config->tick_ms * 5 / 2;
-    if (px < DRIVE_LEAD_MS) {
-        px = DRIVE_LEAD_MS;
-    }
-
     drive->busy = true;
-    store_lead(controller->store, drive->upstream, drive->leader, px,
-               drive_led, drive);
+    store_lead(drive->controller->store, drive->upstream, drive->leader,
+               drive_lead_ms(drive), drive_led, drive);
+}
+
+
+/* What a commit under way was made upon is checked by Redis: a new token may
+ * take the place of one that ran out just now. */
+static void
+drive_renewed(void *arg, store_status_t status, bool held,
+    const char *leader, int64_t left_ms)
+{
+    drive_t  *drive = arg;
+
+    if (status == STORE_OK && held && drive->held) {
+        text_copy(drive->leader, sizeof(drive->leader), leader);
+    }
+}
+
+
+void
+drive_renew(drive_t *drive)
+{
+    if (drive->held) {
+        store_lead(drive->controller->store, drive->upstream, drive->leader,
+                   drive_lead_ms(drive), drive_renewed, drive);
+    }
 }
 
 
 static void
-drive_led(void *arg, store_status_t status, bool held, const char *leader)
+drive_led(void *arg, store_status_t status, bool held, const char *leader,
+    int64_t left_ms)
 {
     drive_t       *drive = arg;
     controller_t  *controller = drive->controller;
@@ -73,6 +103,12 @@ drive_led(void *arg, store_status_t status, bool held, const char *leader)
 
     if (!held) {
         drive->judged = false;
+
+        /* If it is not renewed, not a tick is to be lost. */
+        if (left_ms > 0) {
+            controller_nudge_in(controller, drive->upstream,
+                                left_ms + DRIVE_LATE_MS);
+        }
         return;
     }
 
@@ -177,6 +213,16 @@ drive_judge_stratum(evidence_t *evidence, const tally_cell_t *canary,
 }
 
 
+/* New connections and cold caches are slow, and not the version. */
+static bool
+drive_warm(const release_t *release, const evidence_t *evidence,
+    int64_t now_ms)
+{
+    return evidence->first_ms != 0
+           && now_ms - evidence->first_ms >= release->spec.warmup_ms;
+}
+
+
 /* Returns the number of canary requests that were judged. */
 static uint64_t
 drive_judge(const release_t *release, evidence_t *evidence,
@@ -198,9 +244,7 @@ drive_judge(const release_t *release, evidence_t *evidence,
         }
     }
 
-    /* New connections and cold caches are slow, and not the version. */
-    warm = evidence->first_ms != 0
-           && now_ms - evidence->first_ms >= release->spec.warmup_ms;
+    warm = drive_warm(release, evidence, now_ms);
 
     /* One bet after the other on the same wealth. */
     for (s = 0; s < TALLY_MAX_STRATA; s++) {
@@ -233,10 +277,10 @@ drive_judge(const release_t *release, evidence_t *evidence,
 
 static void
 drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
-    const evidence_t *evidence, const record_t *present,
+    decision_t *decision, const store_judged_t *judged,
     const rollout_events_t *events)
 {
-    char            *doc, *evidence_json;
+    char            *doc, *evidence_json, *data;
     unsigned         i;
     record_t         wanted;
     store_event_t    list[ROLLOUT_MAX_EVENTS];
@@ -244,11 +288,13 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     controller_t    *controller = drive->controller;
 
     memset(&commit, 0, sizeof(store_commit_t));
+    data = NULL;
     free(drive->record);
     drive->record = NULL;
     drive->writing = 0;
 
-    if (release_route(release, present, &wanted)) {
+    if (release_route(release, decision->present, &wanted)) {
+        decision->wanted = &wanted;
         drive->writing = wanted.revision;
         drive->record = record_text(&wanted);
         commit.revision = wanted.revision;
@@ -261,15 +307,21 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
         release->finished_ms = release->updated_ms;
     }
 
+    if (events->count > 0) {
+        decision->release = release;
+        data = decision_text(decision);
+    }
+
     for (i = 0; i < events->count; i++) {
         list[i].type = events->list[i].type;
         list[i].detail = events->list[i].detail;
+        list[i].data = data;
     }
 
     drive->events = *events;
 
     doc = release_text(release);
-    evidence_json = evidence_text(evidence);
+    evidence_json = evidence_text(decision->evidence);
 
     commit.upstream = drive->upstream;
     commit.rollout = drive->rollout;
@@ -279,6 +331,7 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     commit.evidence = evidence_json;
     commit.active = rollout_active(&release->state);
     commit.actor = release->state.actor;
+    commit.judged = judged;
     commit.event_count = events->count;
     commit.events = list;
 
@@ -289,18 +342,21 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
 
     free(doc);
     free(evidence_json);
+    free(data);
 }
 
 
 /*
- * The release, and what has to be said about its state before anything else.
+ * The release, its state as it was found, and what has to be said about that
+ * before anything else.
  * Whoever changed the route and is not this rollout is a node whose record
  * was written back: then Redis lost the newest state.  0, or -1 if there is
  * nothing to go on from.
  */
 static int
 drive_check(drive_t *drive, const store_rollout_t *all,
-    const record_t *present, release_t *release, rollout_events_t *events)
+    const record_t *present, release_t *release, rollout_t *before,
+    rollout_events_t *events)
 {
     char         error[ROLLOUT_REASON_LEN];
     const char  *why;
@@ -323,6 +379,8 @@ drive_check(drive_t *drive, const store_rollout_t *all,
         why = "redis lost the newest state of this rollout";
     }
 
+    *before = release->state;
+
     if (why != NULL) {
         (void) rollout_command(&release->spec, &release->state, ROLLOUT_ABORT,
                                "canaryd", why,
@@ -344,9 +402,12 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
     drive_t                *drive = arg;
     record_t                present;
     release_t               release;
+    rollout_t               before;
+    decision_t              decision;
     evidence_t              evidence;
     controller_t           *controller = drive->controller;
     judge_result_t          result;
+    store_judged_t          judged;
     rollout_events_t        events;
     rollout_observation_t   seen;
 
@@ -373,7 +434,7 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
         return;
     }
 
-    if (drive_check(drive, all, &present, &release, &events) != 0) {
+    if (drive_check(drive, all, &present, &release, &before, &events) != 0) {
         drive_fail(drive, "its document and the record are damaged");
         return;
     }
@@ -400,10 +461,16 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
 
     drive_sum(drive, all, &evidence, &sum);
 
+    memset(&judged, 0, sizeof(store_judged_t));
+
     if (release.state.state != ROLLOUT_PENDING
         && release.state.state != ROLLOUT_REVERTING)
     {
         seen.canary_requests = drive_judge(&release, &evidence, &sum, now);
+
+        judged.at_ms = now;
+        judged.warm = drive_warm(&release, &evidence, now);
+        judged.counts = tally_print(&sum);
     }
 
     tally_clear(&sum);
@@ -425,10 +492,19 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
     }
 
     evidence_sample(&evidence, &release, now);
+    memset(&decision, 0, sizeof(decision_t));
+    decision.before = &before;
+    decision.evidence = &evidence;
+    decision.present = &present;
+    decision.fleet = &fleet;
+    decision.leader = drive->leader;
 
     strcpy(drive->judged_to, evidence.position);
     drive->busy = true;
-    drive_commit(drive, all, &release, &evidence, &present, &events);
+    drive_commit(drive, all, &release, &decision,
+                 judged.counts != NULL ? &judged : NULL, &events);
+
+    free((char *) judged.counts);
 }
 
 

@@ -28,7 +28,7 @@ fuzz: fuzzers
 
 $(FUZZ)/%: $(FUZZ)/obj/t/fuzz/%.o $(FUZZ)/canary.a
 	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ \
-	    $(DAEMON_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+	    $(REDIS_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
 $(FUZZ)/canary.a: $(FUZZ_OBJS)
 	@rm -f $@

@@ -202,6 +202,32 @@ sub ask {
 }
 
 
+# The beginning of the stream: what there is of the rollout.
+
+sub stream {
+    my ($path) = @_;
+
+    my ($socket) = $canaryd->target =~ /^unix:(.*)/;
+    my $curl = spawn(name => 'curl', out => tmpdir() . '/stream',
+        cmd => ['curl', '-sNi', '--unix-socket', $socket,
+            'http://localhost/v1/events?upstream=app&after=app/0-0']);
+    my ($head, @events);
+
+    wait_for {
+        ($head, my $body) = split /\r\n\r\n/, slurp(tmpdir() . '/stream'), 2;
+        @events = ($body // '') =~ /^data: (.*)$/mg;
+        grep { /"type":"aborted"/ } @events;
+    } 20, 'the stream';
+    stop_process($curl, 'TERM');
+
+    like $head, qr{^HTTP/1.1 200}, 'a stream';
+    like $head, qr{^Content-Type: text/event-stream}mi, 'of its type';
+    $seen{'GET /v1/events'}{200} = 1;
+    is faults({ '$ref' => '#/components/schemas/Event' }, decode($_)), '',
+        'an event of it' for @events;
+}
+
+
 subtest 'operation' => sub {
     my $no_nginx = canaryd(redis => $s->{redis}, node => 'blind',
         nginx => 'unix:' . tmpdir() . '/none.sock:/canary/', wait => 'live');
@@ -229,7 +255,10 @@ subtest 'what is refused' => sub {
     my $id = 'app-0123456789';
 
     ask(GET => '/v1/rollouts?limit=0', 422);
-    ask(GET => "/v1/rollouts/$id$_", 404) for '', '/series';
+    ask(GET => "/v1/rollouts/$id$_", 404)
+        for '', qw(/series /explain /events /ticks);
+    ask(GET => "/v1/rollouts/$id/$_?limit=0", 422) for qw(events ticks);
+    ask(GET => '/v1/events?after=x', 422);
 
     for my $path ('/v1/rollouts',
         map { "/v1/rollouts/$id/$_" } qw(abort pause resume promote))
@@ -280,13 +309,15 @@ subtest 'a rollout' => sub {
     ask(POST => "$path/resume", 200, body => {});
     wait_for { @{ $canaryd->get("$path/series")->{json}{series}{at_ms} } > 2 }
         20, 'points';
-    ask(GET => "$path/series", 200);
+    ask(GET => "$path$_", 200) for qw(/series /explain /events /ticks);
     ask(GET => '/v1/rollouts?state=active&limit=5', 200);
     ask(GET => '/v1/upstreams', 200);
     ask(POST => "$path/abort", 200, body => { reason => 'enough' });
     $canaryd->wait_state($r->{json}, 'aborted');
     ask(GET => $path, 200);
     ask(POST => "$path/promote", 409, body => {});
+    ask(GET => "$path$_", 200) for qw(/explain /events /ticks);
+    stream($path);
     $load->stop;
 };
 

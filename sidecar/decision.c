@@ -1,0 +1,170 @@
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/codec.h"
+#include "decision.h"
+
+
+static cJSON *
+decision_weights(const record_t *record)
+{
+    cJSON     *json;
+    unsigned   i;
+
+    json = cJSON_CreateObject();
+
+    for (i = 0; i < record->group_count; i++) {
+        cJSON_AddNumberToObject(json, record->groups[i].name,
+                                record->groups[i].weight / 100.0);
+    }
+
+    return json;
+}
+
+
+static cJSON *
+decision_state(const rollout_t *state)
+{
+    cJSON  *json;
+
+    json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "state", rollout_state_name(state->state));
+
+    if (state->waiting_for != ROLLOUT_WAIT_NONE) {
+        cJSON_AddStringToObject(json, "waiting_for",
+                                rollout_wait_name(state->waiting_for));
+    }
+
+    cJSON_AddNumberToObject(json, "step", state->step);
+    cJSON_AddNumberToObject(json, "held_ms", (double) state->held_ms);
+    cJSON_AddNumberToObject(json, "step_requests",
+                            (double) state->step_requests);
+
+    return json;
+}
+
+
+cJSON *
+decision_limits(const judge_config_t *config)
+{
+    cJSON  *json;
+
+    json = spec_print_analysis(config);
+    cJSON_AddNumberToObject(json, "log_harm", -log(config->alpha));
+    cJSON_AddNumberToObject(json, "log_safe", -log(config->beta));
+
+    return json;
+}
+
+
+cJSON *
+decision_counts(const release_t *release, const judge_result_t *result)
+{
+    cJSON  *json, *cell;
+
+    json = cJSON_CreateObject();
+
+    cell = cJSON_AddObjectToObject(json, release->spec.canary);
+    cJSON_AddNumberToObject(cell, "requests", (double) result->requests[0]);
+    cJSON_AddNumberToObject(cell, "errors", (double) result->requests[1]);
+
+    cell = cJSON_AddObjectToObject(json, release->stable);
+    cJSON_AddNumberToObject(cell, "requests", (double) result->requests[2]);
+    cJSON_AddNumberToObject(cell, "errors", (double) result->requests[3]);
+
+    return json;
+}
+
+
+static cJSON *
+decision_evidence(const evidence_t *evidence, const judge_result_t *result)
+{
+    char    odds[32];
+    cJSON  *json;
+
+    json = judge_result_print(result);
+    cJSON_DeleteItemFromObjectCaseSensitive(json, "requests");
+    cJSON_AddStringToObject(json, "odds", judge_odds(result->log_evidence,
+                                                     odds, sizeof(odds)));
+    cJSON_AddNumberToObject(json, "ticks", (double) evidence->judge.ticks);
+
+    return json;
+}
+
+
+cJSON *
+decision_json(const decision_t *decision)
+{
+    cJSON            *json, *part;
+    judge_result_t    result;
+    const release_t  *release = decision->release;
+
+    json = cJSON_CreateObject();
+
+    if (decision->before != NULL) {
+        cJSON_AddItemToObject(json, "before",
+                              decision_state(decision->before));
+    }
+
+    cJSON_AddItemToObject(json, "after", decision_state(&release->state));
+
+    if (decision->evidence != NULL) {
+        judge_result(&decision->evidence->judge, &result);
+        cJSON_AddItemToObject(json, "counts", decision_counts(release,
+                                                              &result));
+        cJSON_AddItemToObject(json, "evidence",
+                              decision_evidence(decision->evidence, &result));
+    }
+
+    cJSON_AddItemToObject(json, "limits",
+                          decision_limits(&release->spec.analysis));
+
+    if (decision->present != NULL) {
+        part = cJSON_AddObjectToObject(json, "weights");
+        cJSON_AddItemToObject(part, "before",
+                              decision_weights(decision->present));
+        cJSON_AddItemToObject(part, "after",
+                              decision_weights(decision->wanted != NULL
+                                               ? decision->wanted
+                                               : decision->present));
+
+        part = cJSON_AddObjectToObject(json, "revision");
+        cJSON_AddNumberToObject(part, "before",
+                                (double) decision->present->revision);
+        cJSON_AddNumberToObject(part, "after",
+                                (double) (decision->wanted != NULL
+                                          ? decision->wanted->revision
+                                          : decision->present->revision));
+    }
+
+    if (decision->fleet != NULL) {
+        part = cJSON_AddObjectToObject(json, "nodes");
+        cJSON_AddNumberToObject(part, "live", decision->fleet->live);
+        cJSON_AddNumberToObject(part, "confirmed",
+                                decision->fleet->confirmed);
+    }
+
+    if (decision->leader != NULL) {
+        cJSON_AddStringToObject(json, "leader", decision->leader);
+    }
+
+    return json;
+}
+
+
+char *
+decision_text(const decision_t *decision)
+{
+    char   *text;
+    cJSON  *json;
+
+    json = decision_json(decision);
+    text = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+
+    if (text == NULL) {
+        abort();
+    }
+
+    return text;
+}
