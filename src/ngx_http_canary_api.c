@@ -57,6 +57,7 @@ static ngx_http_canary_title_t  ngx_http_canary_titles[] = {
     { 413, "Content Too Large" },
     { 415, "Unsupported Media Type" },
     { 422, "Unprocessable Content" },
+    { 507, "Insufficient Storage" },
     { 0, "Error" }
 };
 
@@ -348,19 +349,32 @@ static ngx_int_t
 ngx_http_canary_api_put(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, cJSON *json)
 {
-    uint64_t                  present;
-    ngx_int_t                 rc;
-    ngx_http_canary_error_t   error;
-    ngx_http_canary_record_t  record;
+    uint64_t                      present;
+    ngx_int_t                     rc;
+    ngx_str_t                     rules;
+    ngx_http_canary_error_t       error;
+    ngx_http_canary_record_t      record;
+    ngx_http_canary_main_conf_t  *cmcf;
 
-    if (ngx_http_canary_parse_record(json, conf->entry, &record, &error)
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
+
+    if (ngx_http_canary_parse_record(json, r->pool, conf->entry,
+                                     cmcf->geoip != NULL, &record, &rules,
+                                     &error)
         != NGX_OK)
     {
         return ngx_http_canary_api_problem(r, 422, (char *) error.field,
                                            (char *) error.detail);
     }
 
-    rc = ngx_http_canary_shm_put(conf->zone, conf->entry, &record, &present);
+    rc = ngx_http_canary_shm_put(conf->zone, conf->entry, &record, &rules,
+                                 &present);
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_canary_api_problem(r, NGX_HTTP_INSUFFICIENT_STORAGE,
+                               "rules", "canary_zone is full: the first "
+                               "rules of an upstream need 32k of it");
+    }
 
     if (rc == NGX_DECLINED) {
         return ngx_http_canary_api_stale(r, present, "revision",

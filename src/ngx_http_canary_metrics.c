@@ -91,6 +91,13 @@ static ngx_uint_t  ngx_http_canary_bounds_us[] = {
 };
 
 
+/* by cell: what the weights placed, those of a rule, or something else */
+
+static char  *ngx_http_canary_placements[] = {
+    "weight", "stratum1", "stratum2", "stratum3", "pinned"
+};
+
+
 static ngx_http_canary_metric_t  ngx_http_canary_metric_list[] = {
 
     { "nginx_canary_build_info", "gauge",
@@ -270,7 +277,7 @@ ngx_http_canary_sample(ngx_http_request_t *r,
                 continue;
             }
 
-            len = sizeof("upstream=\"\",group=\"\",placement=\"weight\"")
+            len = sizeof("upstream=\"\",group=\"\",placement=\"stratum1\"")
                   + conf->upstream->host.len + NGX_HTTP_CANARY_NAME_LEN;
 
             s->labels.data = ngx_pnalloc(r->pool, len);
@@ -282,7 +289,7 @@ ngx_http_canary_sample(ngx_http_request_t *r,
                          "upstream=\"%V\",group=\"%V\",placement=\"%s\"",
                          &conf->upstream->host,
                          &conf->groups[n / NGX_HTTP_CANARY_CELLS].name,
-                         cell == NGX_HTTP_CANARY_PINNED ? "pinned" : "weight")
+                         ngx_http_canary_placements[cell])
                             - s->labels.data;
         }
     }

@@ -22,7 +22,7 @@ static ngx_int_t ngx_http_canary_state_read(ngx_http_canary_zone_t *zone,
 static ngx_int_t ngx_http_canary_state_check(ngx_http_canary_zone_t *zone,
     ngx_log_t *log, ngx_str_t *text, ngx_str_t *body);
 static void ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone,
-    ngx_log_t *log, cJSON *json);
+    ngx_pool_t *pool, ngx_log_t *log, cJSON *json);
 static ngx_int_t ngx_http_canary_state_print(ngx_http_canary_zone_t *zone,
     ngx_pool_t *pool, ngx_http_canary_out_t *out,
     ngx_atomic_uint_t *generation);
@@ -68,7 +68,7 @@ ngx_http_canary_state_load(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
         return NGX_OK;
     }
 
-    ngx_http_canary_state_apply(zone, log, json);
+    ngx_http_canary_state_apply(zone, pool, log, json);
 
     cJSON_Delete(json);
 
@@ -200,12 +200,12 @@ ngx_http_canary_state_check(ngx_http_canary_zone_t *zone, ngx_log_t *log,
 
 
 static void
-ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
-    cJSON *json)
+ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
+    ngx_log_t *log, cJSON *json)
 {
     cJSON                        *upstreams, *item;
     uint64_t                      present;
-    ngx_str_t                    *name;
+    ngx_str_t                    *name, rules;
     ngx_uint_t                    i;
     ngx_http_canary_error_t       error;
     ngx_http_canary_record_t      record;
@@ -238,8 +238,10 @@ ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
             continue;
         }
 
-        if (ngx_http_canary_parse_record(item, confs[i]->entry, &record,
-                                         &error)
+        /* rules of places stay, and match nobody without canary_geoip */
+
+        if (ngx_http_canary_parse_record(item, pool, confs[i]->entry, 1,
+                                         &record, &rules, &error)
             != NGX_OK)
         {
             ngx_log_error(NGX_LOG_ERR, log, 0,
@@ -249,8 +251,15 @@ ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
             continue;
         }
 
-        (void) ngx_http_canary_shm_put(zone, confs[i]->entry, &record,
-                                       &present);
+        if (ngx_http_canary_shm_put(zone, confs[i]->entry, &record, &rules,
+                                    &present)
+            == NGX_ERROR)
+        {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "record of canary upstream \"%V\" in state file "
+                          "\"%V\" is ignored: canary_zone \"%V\" is full",
+                          name, &zone->state, &zone->name);
+        }
     }
 }
 
@@ -328,8 +337,9 @@ static ngx_int_t
 ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
     ngx_http_canary_out_t *out, ngx_atomic_uint_t *generation)
 {
+    u_char                   *text;
     uint32_t                  crc;
-    ngx_str_t                 name;
+    ngx_str_t                 name, rules;
     ngx_uint_t                i;
     ngx_array_t               saved;
     ngx_chain_t              *cl;
@@ -344,6 +354,11 @@ ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
 
     s = saved.elts;
 
+    text = ngx_pnalloc(pool, NGX_HTTP_CANARY_RULES_SIZE);
+    if (text == NULL) {
+        return NGX_ERROR;
+    }
+
     ngx_http_canary_out_init(out, pool);
 
     ngx_http_canary_print(out, "{\"upstreams\": {");
@@ -353,7 +368,17 @@ ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
         ngx_http_canary_print_string(out,
                                 ngx_http_canary_shm_name(s[i].entry, &name));
         ngx_http_canary_print(out, ": ");
-        ngx_http_canary_print_record(out, s[i].entry, &s[i].record);
+
+        /* a record that came meanwhile is welcome, with its rules */
+
+        if (s[i].record.rules_len) {
+            (void) ngx_http_canary_shm_read(s[i].entry, &s[i].record, text);
+        }
+
+        rules.len = s[i].record.rules_len;
+        rules.data = text;
+
+        ngx_http_canary_print_record(out, s[i].entry, &s[i].record, &rules);
     }
 
     ngx_http_canary_print(out, "\n}}\n");
