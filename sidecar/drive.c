@@ -491,6 +491,7 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
                             &events);
     }
 
+    evidence_sample(&evidence, &release, now);
     memset(&decision, 0, sizeof(decision_t));
     decision.before = &before;
     decision.evidence = &evidence;

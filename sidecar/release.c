@@ -203,6 +203,7 @@ evidence_init(evidence_t *evidence, const release_t *release)
 char *
 evidence_text(const evidence_t *evidence)
 {
+    char   *series;
     cJSON  *json;
 
     json = cJSON_CreateObject();
@@ -214,7 +215,33 @@ evidence_text(const evidence_t *evidence)
     cJSON_AddItemToObject(json, "stable", traffic_print(&evidence->stable));
     cJSON_AddItemToObject(json, "canary", traffic_print(&evidence->canary));
 
+    series = series_text(&evidence->series);
+    cJSON_AddStringToObject(json, "series", series);
+    free(series);
+
     return release_print(json);
+}
+
+
+void
+evidence_sample(evidence_t *evidence, const release_t *release,
+    int64_t now_ms)
+{
+    judge_result_t     result;
+    series_point_t     point;
+    rollout_routing_t  routing;
+
+    rollout_routing(&release->spec, &release->state, &routing);
+    judge_result(&evidence->judge, &result);
+
+    point.at_ms = now_ms;
+    point.weight = routing.touch ? (int32_t) routing.canary_weight : 0;
+    point.evidence = series_log(result.log_evidence);
+    point.safe = series_log(result.log_safe);
+    series_group(&point.stable, &evidence->stable);
+    series_group(&point.canary, &evidence->canary);
+
+    series_add(&evidence->series, &point);
 }
 
 
@@ -291,6 +318,9 @@ evidence_parse(const char *text, const release_t *release,
                   &evidence->stable);
     traffic_parse(cJSON_GetObjectItemCaseSensitive(json, "canary"),
                   &evidence->canary);
+    series_parse(cJSON_GetStringValue(
+                     cJSON_GetObjectItemCaseSensitive(json, "series")),
+                 &evidence->series);
     rc = 0;
 
 done:

@@ -14,6 +14,7 @@
 #include "core/rollout.h"
 #include "core/spec.h"
 #include "record.h"
+#include "series.h"
 #include "store.h"
 #include "traffic.h"
 
@@ -38,6 +39,7 @@ typedef struct {
     int64_t         first_ms;      /* the canary's first request; 0: none */
     traffic_t       stable;
     traffic_t       canary;
+    series_t        series;        /* for people */
 } evidence_t;
 
 /* A new id for the upstream, from the system's random numbers. */
@@ -61,6 +63,10 @@ void evidence_init(evidence_t *evidence, const release_t *release);
 char *evidence_text(const evidence_t *evidence);
 int evidence_parse(const char *text, const release_t *release,
     evidence_t *evidence);
+
+/* A point of the series: what is known at present. */
+void evidence_sample(evidence_t *evidence, const release_t *release,
+    int64_t now_ms);
 
 /* Is a a later position in the stream than b? */
 bool evidence_after(const char *a, const char *b);
