@@ -76,6 +76,7 @@ int ctl_list(const ctl_args_t *args, const char *command);
 int ctl_watch(const ctl_args_t *args, const char *command);
 int ctl_command(const ctl_args_t *args, const char *command);
 int ctl_judge(const ctl_args_t *args, const char *command);
+int ctl_import(const ctl_args_t *args, const char *command);
 
 /* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);

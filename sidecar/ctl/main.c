@@ -28,6 +28,7 @@ static const ctl_entry_t  ctl_entries[] = {
     { "promote", ctl_command, 1, true },
     { "list", ctl_list, 0, true },
     { "judge", ctl_judge, 1, false },
+    { "import-ingress", ctl_import, 1, false },
     { NULL, NULL, 0, false }
 };
 
@@ -194,6 +195,8 @@ ctl_usage(FILE *out)
         "      --reason TEXT --revision N   (abort takes no revision)\n"
         "  list [--upstream NAME] [--state STATE|active] [--limit N]\n"
         "  judge FILE|-                     judge a recorded case, offline\n"
+        "  import-ingress FILE|-            nginx.conf from canary"
+        " annotations\n"
         "  help, version\n"
         "\n"
         "  --server unix:/PATH|http://HOST:PORT   or $CANARYD; default\n"
