@@ -102,6 +102,7 @@ int ctl_events(const ctl_args_t *args, const char *command);
 int ctl_replay(const ctl_args_t *args, const char *command);
 int ctl_seed(const ctl_args_t *args, const char *command);
 int ctl_token(const ctl_args_t *args, const char *command);
+int ctl_import(const ctl_args_t *args, const char *command);
 
 /* secret.c.  Finds the token that goes with requests: flag, file, $CANARY_TOKEN
  * or $CANARY_TOKEN_FILE; 0 or an exit code after an error message. */
