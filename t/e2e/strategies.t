@@ -103,9 +103,10 @@ subtest 'an experiment' => sub {
 
     my $rollout = $canaryd->start_rollout(strategy => 'experiment',
         groups => { green => 20, red => 20 },
-        duration => '6s', analysis => { latency => [] });
+        duration => '10s', analysis => { latency => [] });
 
     $canaryd->wait_state($rollout, 'progressing');
+    wait_for { (weights()->{red} // 0) == 20 } 10, 'the record';
     is_deeply [@{ weights() }{qw(blue green red)}], [60, 20, 20], 'weights';
 
     my $seen;
