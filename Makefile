@@ -24,12 +24,15 @@ NGINX_SRC ?= $(patsubst %/conf_flags,%,$(shell dpkg -L nginx-dev 2>/dev/null \
 
 pc       = $(shell pkg-config $(1) $(2) 2>/dev/null)
 CORE_LIBS   := -lcjson -lm
-LIB_LIBS    := -lcurl -lyaml -levent_core -levent_extra
+LIB_LIBS    := -lcurl -lyaml -levent_openssl -levent_core -levent_extra \
+               -lssl -lcrypto
+AUTH_LIBS   := -ljwt -largon2 -lpthread
 DAEMON_LIBS := -lhiredis
 
 objs     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE    := $(call objs,$(wildcard sidecar/core/*.c))
 LIB     := $(call objs,$(wildcard sidecar/lib/*.c))
+AUTH    := $(call objs,$(wildcard sidecar/auth/*.c))
 DAEMON  := $(call objs,$(wildcard sidecar/*.c))
 CTL     := $(call objs,$(wildcard sidecar/ctl/*.c))
 UNIT    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
@@ -56,16 +59,16 @@ check: all
 clean:
 	rm -rf build
 
-$(BUILD)/canaryd: $(DAEMON) $(LIB) $(CORE)
+$(BUILD)/canaryd: $(DAEMON) $(AUTH) $(LIB) $(CORE)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    $(DAEMON_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+	    $(DAEMON_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/canaryctl: $(CTL) $(LIB) $(CORE)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(CORE_LIBS)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -largon2 $(LIB_LIBS) $(CORE_LIBS)
 
-$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(LIB) $(CORE)
+$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(AUTH) $(LIB) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka \
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka $(AUTH_LIBS) \
 	    $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/tools/%: $(BUILD)/obj/t/tools/%.o
@@ -117,5 +120,7 @@ $(BUILD)/objs/Makefile: config
 	    --with-ld-opt="-Wl,-z,relro -Wl,-z,now $(SAN)" \
 	    --add-dynamic-module="$(CURDIR)"' > $(CURDIR)/$(BUILD)/configure.log \
 	    || { tail -20 $(CURDIR)/$(BUILD)/configure.log >&2; exit 1; }
+
+include t/fuzz/fuzz.mk
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

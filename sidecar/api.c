@@ -15,19 +15,23 @@ static void api_applied(void *arg, const char *upstream, uint64_t revision);
 
 
 static const http_route_t  api_table[] = {
-    { "POST", "/v1/rollouts", api_create },
-    { "GET", "/v1/rollouts", api_list },
-    { "GET", "/v1/rollouts/{}", api_get },
-    { "POST", "/v1/rollouts/{}/abort", api_abort },
-    { "POST", "/v1/rollouts/{}/pause", api_pause },
-    { "POST", "/v1/rollouts/{}/resume", api_resume },
-    { "POST", "/v1/rollouts/{}/promote", api_promote },
-    { "GET", "/v1/upstreams", api_upstreams },
-    { "GET", "/health", api_health },
-    { "GET", "/ready", api_ready },
-    { "GET", "/live", api_live },
-    { "GET", "/metrics", api_metrics },
-    { NULL, NULL, NULL }
+    { "POST", "/v1/rollouts", api_create, AUTH_OPERATOR, API_BODY },
+    { "GET", "/v1/rollouts", api_list, AUTH_VIEWER, API_ANY },
+    { "GET", "/v1/rollouts/{}", api_get, AUTH_VIEWER, API_ROLLOUT },
+    { "POST", "/v1/rollouts/{}/abort", api_abort, AUTH_OPERATOR,
+      API_ROLLOUT },
+    { "POST", "/v1/rollouts/{}/pause", api_pause, AUTH_OPERATOR,
+      API_ROLLOUT },
+    { "POST", "/v1/rollouts/{}/resume", api_resume, AUTH_OPERATOR,
+      API_ROLLOUT },
+    { "POST", "/v1/rollouts/{}/promote", api_promote, AUTH_OPERATOR,
+      API_ROLLOUT },
+    { "GET", "/v1/upstreams", api_upstreams, AUTH_VIEWER, API_ANY },
+    { "GET", "/health", api_health, AUTH_WATCH, API_ANY },
+    { "GET", "/ready", api_ready, AUTH_OPEN, API_ANY },
+    { "GET", "/live", api_live, AUTH_OPEN, API_ANY },
+    { "GET", "/metrics", api_metrics, AUTH_WATCH, API_WHOLE },
+    { NULL, NULL, NULL, AUTH_NOBODY, API_ANY }
 };
 
 
@@ -40,7 +44,7 @@ api_routes(void)
 
 api_t *
 api_new(struct event_base *base, log_t *log, store_t *store, agent_t *agent,
-    controller_t *controller, const config_t *config)
+    controller_t *controller, auth_t *auth, const config_t *config)
 {
     api_t             *api;
     store_listener_t   listener = { .confirm = api_confirmed };
@@ -55,6 +59,7 @@ api_new(struct event_base *base, log_t *log, store_t *store, agent_t *agent,
     api->store = store;
     api->agent = agent;
     api->controller = controller;
+    api->auth = auth;
     api->config = config;
 
     listener.arg = api;
@@ -142,6 +147,11 @@ api_job_new(api_t *api, http_exchange_t *exchange, size_t size)
     job->api = api;
     job->pending = pending;
     job->request = exchange->request;
+
+    if (exchange->who != NULL) {
+        job->who = *(const auth_identity_t *) exchange->who;
+    }
+
     job->next = api->jobs;
 
     if (job->next != NULL) {
@@ -256,27 +266,13 @@ api_depth_bounded(const char *text, size_t len)
 cJSON *
 api_body(http_exchange_t *exchange)
 {
-    cJSON       *body;
-    const char  *end;
+    cJSON  *body;
 
-    if (exchange->body_len == 0) {
-        return cJSON_CreateObject();
-    }
-
-    if (memchr(exchange->body, '\0', exchange->body_len) != NULL
-        || !api_depth_bounded(exchange->body, exchange->body_len))
-    {
-        http_answer_problem(exchange->request, 400, NULL,
-                            "the body is nested too deep or not JSON", NULL);
-        return NULL;
-    }
-
-    /* With the NUL: nothing may follow the value. */
-    body = cJSON_ParseWithOpts(exchange->body, &end, 1);
+    body = api_json(exchange);
 
     if (body == NULL) {
         http_answer_problem(exchange->request, 400, NULL,
-                            "the body is not JSON", NULL);
+                            "the body is nested too deep or not JSON", NULL);
         return NULL;
     }
 
@@ -288,6 +284,37 @@ api_body(http_exchange_t *exchange)
     }
 
     return body;
+}
+
+
+cJSON *
+api_json(http_exchange_t *exchange)
+{
+    const char  *end;
+
+    if (exchange->body_len == 0) {
+        return cJSON_CreateObject();
+    }
+
+    if (memchr(exchange->body, '\0', exchange->body_len) != NULL
+        || !api_depth_bounded(exchange->body, exchange->body_len))
+    {
+        return NULL;
+    }
+
+    /* With the NUL: nothing may follow the value. */
+    return cJSON_ParseWithOpts(exchange->body, &end, 1);
+}
+
+
+const char *
+api_actor(const auth_identity_t *who, const char *said)
+{
+    if (who != NULL && who->name[0] != '\0') {
+        return who->name;
+    }
+
+    return said != NULL && said[0] != '\0' ? said : "api";
 }
 
 

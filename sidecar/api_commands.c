@@ -154,7 +154,6 @@ api_command(api_t *api, http_exchange_t *exchange, rollout_command_t what)
     memset(&given, 0, sizeof(command_job_t));
     given.command = what;
     given.begun_us = clock_us(CLOCK_MONOTONIC);
-    text_copy(given.actor, sizeof(given.actor), "api");
 
     if (!api_id(exchange, given.upstream)) {
         return;
@@ -179,6 +178,8 @@ api_command(api_t *api, http_exchange_t *exchange, rollout_command_t what)
         return;
     }
 
+    text_copy(given.actor, sizeof(given.actor),
+              api_actor(exchange->who, given.actor));
     given.job = command->job;
     *command = given;
     command->job.clean = api_command_clean;

@@ -11,12 +11,23 @@
 #include <cjson/cJSON.h>
 
 #include "api.h"
+#include "auth/identity.h"
 #include "release.h"
 #include "store.h"
 
 #define API_TRIES       10
 #define API_REASON_LEN  201
 #define API_DETAIL_LEN  512
+
+/* Which upstream a route is about: of whom only some are for the one who
+ * asks, the gate lets nothing else through. */
+typedef enum {
+    API_ANY = 0,                   /* the handler shows what is for them */
+    API_ROLLOUT,                   /* the {} is the id of a rollout */
+    API_UPSTREAM,                  /* the {} is its name */
+    API_BODY,                      /* the body's member "upstream" */
+    API_WHOLE                      /* all: nobody with limits */
+} api_scope_t;
 
 typedef struct api_job_s  api_job_t;
 
@@ -26,6 +37,7 @@ struct api_job_s {
     api_job_t              *next;
     http_pending_t         *pending;
     struct evhttp_request  *request;   /* valid until answered */
+    auth_identity_t         who;       /* asks */
 
     /* Frees what the job owns beside itself; may be NULL. */
     void                  (*clean)(api_job_t *job);
@@ -40,6 +52,7 @@ struct api_s {
     store_t            *store;
     agent_t            *agent;
     controller_t       *controller;
+    auth_t             *auth;
     const config_t     *config;
     api_job_t          *jobs;
     unsigned            job_count;
@@ -59,6 +72,10 @@ void api_job_store(api_job_t *job, store_status_t status);
  * caller owns it.
  */
 cJSON *api_body(http_exchange_t *exchange);
+/* The same without an answer where it is none. */
+cJSON *api_json(http_exchange_t *exchange);
+/* Who acts: the name that was proved, else what the body said, else "api". */
+const char *api_actor(const auth_identity_t *who, const char *said);
 /* Whether all members are in known (NULL ends it); if not it is answered. */
 bool api_check_fields(http_exchange_t *exchange, const cJSON *body,
     const char *const *known);

@@ -194,6 +194,10 @@ api_list_routes(void *arg, store_status_t status, size_t count,
     }
 
     for (i = 0; i < count; i++) {
+        if (!auth_may(&list->job.who, routes[i].upstream)) {
+            continue;
+        }
+
         if (list->upstreams) {
             api_list_add(list, routes[i].upstream,
                          routes[i].rollout != NULL ? routes[i].rollout : "",

@@ -328,7 +328,7 @@ api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
     release->revision = all->route.revision;
     release->created_ms = now;
     release->updated_ms = now;
-    rollout_init(&release->state, "api", now);
+    rollout_init(&release->state, api_actor(&create->job.who, NULL), now);
 
     evidence_init(&evidence, release);
     free(create->evidence);
@@ -407,6 +407,7 @@ api_create_unknown(void *arg, store_status_t status, size_t count,
 {
     char           detail[API_DETAIL_LEN];
     size_t         i, len;
+    const char    *gap;
     create_job_t  *create = arg;
 
     if (status != STORE_OK) {
@@ -414,16 +415,20 @@ api_create_unknown(void *arg, store_status_t status, size_t count,
         return;
     }
 
+    gap = "";
     len = (size_t) snprintf(detail, sizeof(detail), "no live node has a "
                             "canary upstream %s; known are",
                             create->spec.upstream);
 
     for (i = 0; i < count && len < sizeof(detail); i++) {
-        len += (size_t) snprintf(detail + len, sizeof(detail) - len, "%s %s",
-                                 i > 0 ? "," : "", routes[i].upstream);
+        if (auth_may(&create->job.who, routes[i].upstream)) {
+            len += (size_t) snprintf(detail + len, sizeof(detail) - len,
+                                     "%s %s", gap, routes[i].upstream);
+            gap = ",";
+        }
     }
 
-    if (count == 0 && len < sizeof(detail)) {
+    if (gap[0] == '\0' && len < sizeof(detail)) {
         snprintf(detail + len, sizeof(detail) - len, " none");
     }
 

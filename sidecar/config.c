@@ -9,6 +9,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "config_auth.h"
 #include "lib/file.h"
 #include "lib/utf8.h"
 #include "lib/version.h"
@@ -121,6 +122,7 @@ config_load(int argc, char **argv, config_t *config, char *error, size_t size)
         || config_file(config, named, error, size)
         || config_flags(argc, argv, config, error, size)
         || config_defaults(config, error, size)
+        || config_auth_defaults(config, error, size)
         || config_read_password(config, error, size))
     {
         config_wipe(config);
@@ -173,6 +175,18 @@ config_apply(config_t *config, const config_t *fresh, char *list, size_t size)
     memcpy(config->nginx_url, fresh->nginx_url, sizeof(config->nginx_url));
 
     list[0] = '\0';
+
+    /* Listeners were opened by what is asked for. */
+    if (auth_configured(&config->auth) == auth_configured(&fresh->auth)
+        && (config->auth.certificate[0] == '\0')
+           == (fresh->auth.certificate[0] == '\0'))
+    {
+        config->auth = fresh->auth;
+
+    } else {
+        config_note(list, size, true, "auth, jwt, tls");
+    }
+
     config_note(list, size, strcmp(config->node, fresh->node) != 0, "node");
     config_note(list, size, config->listen_count != fresh->listen_count
                 || memcmp(config->listen, fresh->listen,
@@ -231,6 +245,7 @@ config_flags(int argc, char **argv, config_t *config, char *error,
             listen = true;
             config->listen_count = 0;
             memset(config->listen, 0, sizeof(config->listen));
+            memset(config->kind, 0, sizeof(config->kind));
         }
 
         if (key->set(config, optarg, reason, sizeof(reason))) {
@@ -284,15 +299,18 @@ config_object(config_t *config, const cJSON *json, const char *group,
     const config_key_t  *key;
 
     if (!cJSON_IsObject(json)) {
-        snprintf(error, size, "%s must be a mapping of keys",
-                 group[0] ? "log" : "the file");
+        snprintf(error, size, "%.*s must be a mapping of keys",
+                 group[0] ? (int) strlen(group) - 1 : 8,
+                 group[0] ? group : "the file");
         return -1;
     }
 
     cJSON_ArrayForEach(item, json) {
 
-        if (group[0] == '\0' && strcmp(item->string, "log") == 0) {
-            if (config_object(config, item, "log.", error, size)) {
+        if (group[0] == '\0' && config_is_group(item->string)) {
+            snprintf(name, sizeof(name), "%.32s.", item->string);
+
+            if (config_object(config, item, name, error, size)) {
                 return -1;
             }
 
@@ -308,8 +326,8 @@ config_object(config_t *config, const cJSON *json, const char *group,
         if (key == NULL) {
             snprintf(error, size, "%s: unknown key; there are node, listen, "
                      "nginx, redis, redis_password_file, redis_server, "
-                     "prefix, tick, data_dir, log.format and log.level",
-                     name);
+                     "prefix, tick, data_dir, plaintext and the groups log, "
+                     "auth, jwt and tls: see conf/canaryd.yaml", name);
             return -1;
         }
 
@@ -345,8 +363,18 @@ config_value(config_t *config, const config_key_t *key, const cJSON *json,
         return key->set(config, number, error, size);
     }
 
+    if (cJSON_IsNumber(json) && config_auth_plain(key)) {
+        snprintf(number, sizeof(number), "%.15g", json->valuedouble);
+        return key->set(config, number, error, size);
+    }
+
+    if (cJSON_IsBool(json) && config_auth_plain(key)) {
+        return key->set(config, cJSON_IsTrue(json) ? "true" : "false", error,
+                        size);
+    }
+
     return config_bad(error, size, key->list
-                      ? "must be a list of addresses" : key->duration
+                      ? "must be a list" : key->duration
                       ? "must be a duration, as 1s" : "must be a string");
 }
 
@@ -358,7 +386,7 @@ config_listen(config_t *config, const config_key_t *key, const cJSON *json,
     const cJSON  *item;
 
     if (cJSON_GetArraySize(json) == 0) {
-        return config_bad(error, size, "must have at least one address");
+        return config_bad(error, size, "must have at least one entry");
     }
 
     cJSON_ArrayForEach(item, json) {
@@ -505,7 +533,9 @@ config_usage(void)
         "These take the place of what the file says:\n"
         "\n"
         "  --node NAME          of this nginx; default: the host's name\n"
-        "  --listen ADDRESS     unix:/path or 127.0.0.1:PORT; repeatable\n"
+        "  --listen ADDRESS     unix:/path, 127.0.0.1:PORT or"
+        " tls:ADDRESS:PORT;\n"
+        "                       repeatable\n"
         "  --nginx ADDRESS      unix:/SOCKET:/PATH/ or http://HOST:PORT/PATH/\n"
         "  --redis ADDRESS      embedded, unix:/path or HOST:PORT\n"
         "  --prefix TEXT        of all keys in Redis; default canary:\n"

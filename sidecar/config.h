@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "auth/config.h"
+#include "lib/http_listen.h"
 #include "lib/log.h"
 
 #define CONFIG_MAX_LISTEN   8
@@ -27,6 +29,7 @@ typedef struct {
     unsigned      listen_count;
     char          listen[CONFIG_MAX_LISTEN][CONFIG_TEXT_LEN];
                                            /* for http_server_listen() */
+    http_kind_t   kind[CONFIG_MAX_LISTEN];
 
     /* Both ready for http_call_t: the url ends in '/', what follows is
      * appended. */
@@ -47,6 +50,8 @@ typedef struct {
 
     log_format_t  log_format;
     log_level_t   log_level;
+
+    auth_config_t  auth;                   /* auth, jwt, tls, plaintext */
 } config_t;
 
 /*
@@ -63,7 +68,8 @@ int config_reload(int argc, char **argv, config_t *config, char *error,
     size_t size);
 
 /*
- * Takes over from *fresh what takes effect at once (tick, log, nginx).  The
+ * Takes over from *fresh what takes effect at once (tick, log, nginx, and of
+ * auth, jwt and tls what their files are and say; not whether there is any).  The
  * names of keys that differ but need a restart are written to list ("listen,
  * redis", "" if there are none; at least 128 bytes).  True if something was
  * taken over.

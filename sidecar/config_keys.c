@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_auth.h"
 #include "core/spec.h"
-#include "lib/http_listen.h"
 
 #define CONFIG_TICK_MIN  100
 #define CONFIG_TICK_MAX  60000
@@ -48,8 +48,44 @@ static const config_key_t  config_keys[] = {
     { "data_dir", "data-dir", config_set_data_dir, false, false },
     { "log.format", "log-format", config_set_log_format, false, false },
     { "log.level", "log-level", config_set_log_level, false, false },
+    { "auth.tokens", NULL, config_set_tokens, false, false },
+    { "auth.unix", NULL, config_set_unix, false, false },
+    { "auth.metrics", NULL, config_set_metrics, false, false },
+    { "auth.failures", NULL, config_set_failures, false, false },
+    { "jwt.keys", NULL, config_add_jwt_key, true, false },
+    { "jwt.secret", NULL, config_set_jwt_secret, false, false },
+    { "jwt.issuer", NULL, config_set_jwt_issuer, false, false },
+    { "jwt.audience", NULL, config_set_jwt_audience, false, false },
+    { "jwt.leeway", NULL, config_set_jwt_leeway, false, true },
+    { "jwt.name_claim", NULL, config_set_jwt_name, false, false },
+    { "jwt.role_claim", NULL, config_set_jwt_role, false, false },
+    { "jwt.roles", NULL, config_add_jwt_rule, true, false },
+    { "jwt.upstreams_claim", NULL, config_set_jwt_upstreams, false, false },
+    { "tls.certificate", NULL, config_set_certificate, false, false },
+    { "tls.key", NULL, config_set_tls_key, false, false },
+    { "tls.client_ca", NULL, config_set_client_ca, false, false },
+    { "tls.min_version", NULL, config_set_min_version, false, false },
+    { "plaintext", NULL, config_set_plaintext, false, false },
     { NULL, NULL, NULL, false, false }
 };
+
+
+bool
+config_is_group(const char *name)
+{
+    size_t               len;
+    const config_key_t  *key;
+
+    len = strlen(name);
+
+    for (key = config_keys; key->key != NULL; key++) {
+        if (strncmp(key->key, name, len) == 0 && key->key[len] == '.') {
+            return true;
+        }
+    }
+
+    return false;
+}
 
 
 const config_key_t *
@@ -129,10 +165,13 @@ config_add_listen(config_t *config, const char *text, char *error,
 
     if (!config_plain(text)) {
         return config_bad(error, size, "must be unix:/path, 127.0.0.1:PORT, "
-                          "[::1]:PORT or localhost:PORT");
+                          "[::1]:PORT, localhost:PORT or tls:ADDRESS:PORT");
     }
 
-    if (http_listen_check(text, error, size) != 0) {
+    if (http_listen_check(text, &config->kind[config->listen_count], error,
+                          size)
+        != 0)
+    {
         return -1;
     }
 

@@ -20,6 +20,9 @@ typedef struct {
 /* By its name in the file, or by its flag; NULL: there is none. */
 const config_key_t *config_find(const char *name, bool flag);
 
+/* Is it the first part of "log.format" and the like? */
+bool config_is_group(const char *name);
+
 /* Writes what is wrong; -1. */
 int config_bad(char *error, size_t size, const char *want);
 

@@ -11,12 +11,14 @@
 
 #include "agent.h"
 #include "api.h"
+#include "auth/auth.h"
 #include "clock.h"
 #include "config.h"
 #include "controller.h"
 #include "embedded_redis.h"
 #include "lib/http_server.h"
 #include "lib/log.h"
+#include "lib/tls.h"
 #include "lib/version.h"
 #include "store.h"
 
@@ -35,6 +37,7 @@ typedef struct {
     store_t            *store;
     agent_t            *agent;
     controller_t       *controller;
+    auth_t             *auth;
     api_t              *api;
     http_server_t      *server;
     struct event       *signals[MAIN_SIGNALS];
@@ -162,6 +165,39 @@ canaryd_listen(canaryd_t *canaryd)
 }
 
 
+/* The certificate and its key, as they are now. */
+static int
+canaryd_tls(canaryd_t *canaryd)
+{
+    char                  error[512];
+    SSL_CTX              *tls;
+    tls_options_t         options;
+    const auth_config_t  *config = &canaryd->config.auth;
+
+    if (config->certificate[0] == '\0') {
+        return 0;
+    }
+
+    options.certificate = config->certificate;
+    options.key = config->key;
+    options.client_ca = config->client_ca;
+    options.min_version = config->min_version;
+
+    tls = tls_new(&options, error, sizeof(error));
+
+    if (tls == NULL) {
+        log_error(canaryd->log, "no TLS by this certificate",
+                  LOG_S("error", error));
+        return -1;
+    }
+
+    http_server_tls(canaryd->server, tls);
+    SSL_CTX_free(tls);
+
+    return 0;
+}
+
+
 static int
 canaryd_start(canaryd_t *canaryd)
 {
@@ -219,8 +255,17 @@ canaryd_start(canaryd_t *canaryd)
         goto no_memory;
     }
 
+    canaryd->auth = auth_new(canaryd->base, canaryd->log, &config->auth,
+                             error, sizeof(error));
+    if (canaryd->auth == NULL) {
+        log_error(canaryd->log, "cannot say who may",
+                  LOG_S("error", error));
+        return -1;
+    }
+
     canaryd->api = api_new(canaryd->base, canaryd->log, canaryd->store,
-                           canaryd->agent, canaryd->controller, config);
+                           canaryd->agent, canaryd->controller,
+                           canaryd->auth, config);
     if (canaryd->api == NULL) {
         goto no_memory;
     }
@@ -231,7 +276,13 @@ canaryd_start(canaryd_t *canaryd)
         goto no_memory;
     }
 
-    if (canaryd_listen(canaryd) != 0) {
+    http_server_gate(canaryd->server, api_gate);
+
+    if (auth_configured(&config->auth)) {
+        http_server_any_host(canaryd->server);
+    }
+
+    if (canaryd_tls(canaryd) != 0 || canaryd_listen(canaryd) != 0) {
         return -1;
     }
 
@@ -256,6 +307,7 @@ canaryd_free(canaryd_t *canaryd)
     unsigned  i;
 
     http_server_free(canaryd->server);
+    auth_free(canaryd->auth);
     api_free(canaryd->api);
     controller_free(canaryd->controller);
     agent_free(canaryd->agent);
@@ -350,6 +402,16 @@ canaryd_reload(evutil_socket_t signal, short what, void *arg)
         agent_reload(canaryd->agent);
         controller_reload(canaryd->controller);
     }
+
+    if (auth_reload(canaryd->auth, &canaryd->config.auth, error,
+                    sizeof(error))
+        != 0)
+    {
+        log_error(canaryd->log, "who may is not reloaded: the old tokens and "
+                  "keys stay", LOG_S("error", error));
+    }
+
+    canaryd_tls(canaryd);
 
     if (list[0] != '\0') {
         log_warn(canaryd->log, "a restart is needed for these keys",

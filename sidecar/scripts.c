@@ -8,6 +8,7 @@ static const char *const  scripts_text[SCRIPT_COUNT] = {
     [SCRIPT_COMMIT] = lua_commit,
     [SCRIPT_LEAD] = lua_lead,
     [SCRIPT_ADOPT] = lua_adopt,
+    [SCRIPT_CLAIM] = lua_claim,
 };
 
 

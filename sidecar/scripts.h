@@ -8,6 +8,7 @@ typedef enum {
     SCRIPT_COMMIT,
     SCRIPT_LEAD,
     SCRIPT_ADOPT,
+    SCRIPT_CLAIM,
     SCRIPT_COUNT
 } script_t;
 

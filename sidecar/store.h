@@ -211,6 +211,18 @@ void store_commit(store_t *store, const store_commit_t *commit,
     store_result_pt done, void *arg);
 
 /*
+ * An answer is kept under a key of the client's: the first who claims it is
+ * told "" and everybody after that what is there.  upstream may be "".
+ */
+typedef void (*store_claim_pt)(void *arg, store_status_t status,
+    const char *text);
+void store_claim(store_t *store, const char *upstream, const char *id,
+    const char *text, int64_t ttl_ms, store_claim_pt done, void *arg);
+/* What is there from now on (NULL: nothing); nobody waits for it. */
+void store_settle(store_t *store, const char *upstream, const char *id,
+    const char *text, int64_t ttl_ms);
+
+/*
  * Redis knows less than this node's nginx: its record is written back.  If
  * no rollout is known that it belongs to, revert (NULL: none needed) goes in
  * its place, under revert_revision.

@@ -192,8 +192,12 @@ tally_read(tally_t *tally, const cJSON *groups)
         stratum = 0;
 
         cJSON_ArrayForEach(item, strata) {
+            /* null: never used */
+
             if (stratum == TALLY_MAX_STRATA
-                || tally_read_cell(tally, group->string, stratum, item) != 0)
+                || (!cJSON_IsNull(item)
+                    && tally_read_cell(tally, group->string, stratum, item)
+                       != 0))
             {
                 goto failed;
             }

@@ -1,19 +1,12 @@
 
 /*
- * The choice of a group: force, then weight.  It is made once for a request
- * and all its parts, and remembered on the pool that they share.
+ * The choice of a group: force, then the first rule that matches, then
+ * weight.  It is made once for a request and all its parts, and remembered on
+ * the pool that they share.
  */
 
 
 #include "ngx_http_canary.h"
-
-
-typedef enum {
-    NGX_HTTP_CANARY_VAR_GROUP = 0,
-    NGX_HTTP_CANARY_VAR_SERVED,
-    NGX_HTTP_CANARY_VAR_REASON,
-    NGX_HTTP_CANARY_VAR_REVISION
-} ngx_http_canary_var_e;
 
 
 static ngx_http_canary_ctx_t *ngx_http_canary_get_ctx(ngx_http_request_t *r);
@@ -26,13 +19,11 @@ static ngx_uint_t ngx_http_canary_forced(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf);
 static ngx_uint_t ngx_http_canary_removed(ngx_http_canary_srv_conf_t *conf,
     ngx_http_canary_record_t *record);
+static void ngx_http_canary_add_part(ngx_http_canary_part_t *parts,
+    ngx_uint_t *n, ngx_uint_t *from, ngx_uint_t size, ngx_uint_t group);
 static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t key);
 static ngx_inline uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
 static ngx_inline uint64_t ngx_http_canary_word(u_char *p);
-static ngx_int_t ngx_http_canary_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_http_canary_srv_conf_t *ngx_http_canary_find_conf(
-    ngx_http_request_t *r);
 
 
 ngx_str_t  ngx_http_canary_reasons[] = {
@@ -41,25 +32,8 @@ ngx_str_t  ngx_http_canary_reasons[] = {
     ngx_string("lapse"),
     ngx_string("guard"),
     ngx_string("failover"),
+    ngx_string("rule"),
     ngx_null_string
-};
-
-
-static ngx_http_variable_t  ngx_http_canary_vars[] = {
-
-    { ngx_string("canary_group"), NULL, ngx_http_canary_variable,
-      NGX_HTTP_CANARY_VAR_GROUP, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("canary_served_group"), NULL, ngx_http_canary_variable,
-      NGX_HTTP_CANARY_VAR_SERVED, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("canary_reason"), NULL, ngx_http_canary_variable,
-      NGX_HTTP_CANARY_VAR_REASON, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-    { ngx_string("canary_revision"), NULL, ngx_http_canary_variable,
-      NGX_HTTP_CANARY_VAR_REVISION, NGX_HTTP_VAR_NOCACHEABLE, 0 },
-
-      ngx_http_null_variable
 };
 
 
@@ -96,8 +70,16 @@ ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
     }
 
     choice->counted = 0;
+    choice->bucket = NGX_HTTP_CANARY_WHOLE;
 
     ngx_http_canary_select(r, conf, choice);
+
+    if (conf->cookie && choice->bucket == NGX_HTTP_CANARY_WHOLE) {
+
+        /* who is not placed by it now gets one for later */
+
+        (void) ngx_http_canary_id(r, conf->cookie);
+    }
 
     choice->served = choice->group;
 
@@ -172,7 +154,9 @@ static void
 ngx_http_canary_select(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice)
 {
-    ngx_uint_t               i, bucket;
+    ngx_uint_t               i, bucket, nparts;
+    ngx_http_canary_part_t  *parts;
+    ngx_http_canary_rule_t  *rule;
     ngx_http_canary_view_t  *view;
 
     view = &conf->view;
@@ -203,23 +187,30 @@ ngx_http_canary_select(ngx_http_request_t *r,
     choice->cell = NGX_HTTP_CANARY_WEIGHTED;
     choice->reason = NGX_HTTP_CANARY_BY_WEIGHT;
 
-    if (view->nparts == 0) {
-        return;
+    parts = view->parts;
+    nparts = view->nparts;
+
+    if (view->rules) {
+        rule = ngx_http_canary_match(r, view->rules);
+
+        if (rule) {
+            choice->cell = rule->cell;
+            choice->reason = NGX_HTTP_CANARY_BY_RULE;
+            choice->group = rule->group;
+
+            parts = rule->parts;
+            nparts = rule->nparts;
+        }
     }
 
-    bucket = ngx_http_canary_bucket(view->seed,
-                                    conf->key ? ngx_http_canary_value(r,
-                                                                  conf->key)
-                                              : r->connection->addr_text);
+    if (nparts) {
+        bucket = ngx_http_canary_place(r, conf, choice);
 
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "http canary: \"%V\" bucket:%ui",
-                   &conf->upstream->host, bucket);
-
-    for (i = 0; i < view->nparts; i++) {
-        if (bucket < view->parts[i].upto) {
-            choice->group = view->parts[i].group;
-            break;
+        for (i = 0; i < nparts; i++) {
+            if (bucket < parts[i].upto) {
+                choice->group = parts[i].group;
+                break;
+            }
         }
     }
 
@@ -230,6 +221,30 @@ ngx_http_canary_select(ngx_http_request_t *r,
         choice->cell = NGX_HTTP_CANARY_PINNED;
         choice->reason = NGX_HTTP_CANARY_BY_GUARD;
     }
+}
+
+
+ngx_http_canary_inline ngx_uint_t
+ngx_http_canary_place(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_choice_t *choice)
+{
+    ngx_str_t  key;
+
+    if (conf->key) {
+        key = ngx_http_canary_value(r, conf->key);
+
+    } else {
+        key = conf->cookie ? ngx_http_canary_id(r, conf->cookie)
+                           : r->connection->addr_text;
+    }
+
+    choice->bucket = ngx_http_canary_bucket(conf->view.seed, key);
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "http canary: \"%V\" bucket:%ui",
+                   &conf->upstream->host, choice->bucket);
+
+    return choice->bucket;
 }
 
 
@@ -323,23 +338,23 @@ ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf)
 
 
 /*
- * Copies the record and makes of it what a request needs.  Groups other than
- * stable own buckets from 0 on in the order of the configuration, so with two
- * groups a growing weight moves keys in one direction only.  What belongs to
- * a group that the configuration no longer has goes to stable.
+ * Copies the record and makes of it what a request needs.  What belongs to a
+ * group that the configuration no longer has goes to stable.
  */
 
 void
 ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
 {
-    ngx_uint_t                 i, upto;
+    ngx_uint_t                 i;
     ngx_http_canary_view_t    *view;
     ngx_http_canary_record_t  *record;
+
+    static u_char              rules[NGX_HTTP_CANARY_RULES_SIZE];
 
     view = &conf->view;
     record = &view->record;
 
-    view->generation = ngx_http_canary_shm_read(conf->entry, record);
+    view->generation = ngx_http_canary_shm_read(conf->entry, record, rules);
 
     if (view->generation == 0) {
         ngx_memzero(record, sizeof(ngx_http_canary_record_t));
@@ -372,20 +387,8 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
         }
     }
 
-    upto = 0;
-
-    view->nparts = 0;
-
-    for (i = 0; i < conf->ngroups; i++) {
-
-        if (i != view->stable && record->weights[conf->groups[i].slot]) {
-            upto += record->weights[conf->groups[i].slot];
-
-            view->parts[view->nparts].upto = upto;
-            view->parts[view->nparts].group = i;
-            view->nparts++;
-        }
-    }
+    view->nparts = ngx_http_canary_make_parts(conf, record->weights,
+                                              view->parts);
 
     view->seed = ngx_http_canary_hash(0, record->salt, record->salt_len);
 
@@ -393,6 +396,99 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
                    "http canary: \"%V\" revision:%uL generation:%uA",
                    &conf->upstream->host, record->revision,
                    view->generation);
+
+    if (record->rules_len || view->rules) {
+        ngx_http_canary_make_rules(conf, rules);
+    }
+}
+
+
+/*
+ * Two groups that are not stable share a range, one grows from its beginning
+ * and the other from its end, so that as long as they fit no growing weight
+ * moves a key but from stable.  What does not fit goes where there is room.
+ */
+
+ngx_uint_t
+ngx_http_canary_make_parts(ngx_http_canary_srv_conf_t *conf,
+    uint16_t *weights, ngx_http_canary_part_t *parts)
+{
+    ngx_uint_t  i, k, n, pair, npairs, from, end, take;
+    ngx_uint_t  group[NGX_HTTP_CANARY_GROUPS], fits[NGX_HTTP_CANARY_GROUPS],
+                over[NGX_HTTP_CANARY_GROUPS];
+
+    n = 0;
+
+    for (i = 0; i < conf->ngroups; i++) {
+        if (i != conf->view.stable) {
+            group[n] = i;
+            over[n++] = weights[conf->groups[i].slot];
+        }
+    }
+
+    npairs = (n + 1) / 2;
+
+    for (i = 0; i < n; i++) {
+        end = (i / 2 + 1) * NGX_HTTP_CANARY_WHOLE / npairs;
+        from = (i / 2) * NGX_HTTP_CANARY_WHOLE / npairs;
+
+        fits[i] = ngx_min(over[i], end - from - (i % 2 ? fits[i - 1] : 0));
+        over[i] -= fits[i];
+    }
+
+    for (k = 0, from = 0, pair = 0; pair < npairs; pair++) {
+        i = 2 * pair;
+        end = (pair + 1) * NGX_HTTP_CANARY_WHOLE / npairs;
+
+        ngx_http_canary_add_part(parts, &k, &from, fits[i], group[i]);
+
+        if (i + 1 < n) {
+            end -= fits[i + 1];
+        }
+
+        for (i = 0; i < n; i++) {
+            take = ngx_min(over[i], end - from);
+            over[i] -= take;
+
+            ngx_http_canary_add_part(parts, &k, &from, take, group[i]);
+        }
+
+        ngx_http_canary_add_part(parts, &k, &from, end - from,
+                                 conf->view.stable);
+
+        i = 2 * pair + 1;
+
+        if (i < n) {
+            ngx_http_canary_add_part(parts, &k, &from, fits[i], group[i]);
+        }
+    }
+
+    /* who is in no part is stable's */
+
+    if (k && parts[k - 1].group == conf->view.stable) {
+        k--;
+    }
+
+    return k;
+}
+
+
+static void
+ngx_http_canary_add_part(ngx_http_canary_part_t *parts, ngx_uint_t *n,
+    ngx_uint_t *from, ngx_uint_t size, ngx_uint_t group)
+{
+    if (size == 0) {
+        return;
+    }
+
+    *from += size;
+
+    if (*n == 0 || parts[*n - 1].group != group) {
+        parts[*n].group = group;
+        (*n)++;
+    }
+
+    parts[*n - 1].upto = *from;
 }
 
 
@@ -488,133 +584,4 @@ ngx_http_canary_word(u_char *p)
            | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
            | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
            | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
-}
-
-
-ngx_int_t
-ngx_http_canary_add_variables(ngx_conf_t *cf)
-{
-    ngx_http_variable_t  *var, *v;
-
-    for (v = ngx_http_canary_vars; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
-    uintptr_t data)
-{
-    u_char                      *p;
-    ngx_str_t                   *s;
-    ngx_http_canary_ctx_t       *ctx;
-    ngx_http_canary_choice_t    *choice;
-    ngx_http_canary_srv_conf_t  *conf;
-
-    conf = ngx_http_canary_find_conf(r);
-
-    if (conf == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    choice = ngx_http_canary_choose(r, conf, &ctx);
-    if (choice == NULL) {
-        return NGX_ERROR;
-    }
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    if (data == NGX_HTTP_CANARY_VAR_REVISION) {
-        p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        v->data = p;
-        v->len = ngx_sprintf(p, "%uL", choice->revision) - p;
-
-        return NGX_OK;
-    }
-
-    switch (data) {
-
-    case NGX_HTTP_CANARY_VAR_GROUP:
-        s = &conf->groups[choice->group].name;
-        break;
-
-    case NGX_HTTP_CANARY_VAR_SERVED:
-        s = &conf->groups[choice->served].name;
-        break;
-
-    default: /* NGX_HTTP_CANARY_VAR_REASON */
-        s = &ngx_http_canary_reasons[choice->reason];
-    }
-
-    v->data = s->data;
-    v->len = s->len;
-
-    return NGX_OK;
-}
-
-
-/* the canary upstream that this request is passed to, as the core finds it */
-
-static ngx_http_canary_srv_conf_t *
-ngx_http_canary_find_conf(ngx_http_request_t *r)
-{
-    ngx_str_t                      *host;
-    ngx_uint_t                      i;
-    ngx_http_upstream_t            *u;
-    ngx_http_canary_srv_conf_t     *conf, **confs;
-    ngx_http_canary_main_conf_t    *cmcf;
-    ngx_http_upstream_srv_conf_t   *uscf;
-
-    u = r->upstream;
-
-    if (u == NULL || u->conf == NULL) {
-        return NULL;
-    }
-
-    if (u->resolved == NULL) {
-        uscf = u->conf->upstream;
-
-        if (uscf == NULL || uscf->srv_conf == NULL) {
-            return NULL;
-        }
-
-        conf = ngx_http_conf_upstream_srv_conf(uscf, ngx_http_canary_module);
-
-        return conf->zone ? conf : NULL;
-    }
-
-    host = &u->resolved->host;
-
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
-    confs = cmcf->upstreams.elts;
-
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        uscf = confs[i]->upstream;
-
-        if (uscf->host.len == host->len
-            && ((uscf->port == 0 && u->resolved->no_port)
-                || uscf->port == u->resolved->port)
-            && ngx_strncasecmp(uscf->host.data, host->data, host->len) == 0)
-        {
-            return confs[i];
-        }
-    }
-
-    return NULL;
 }

@@ -26,6 +26,10 @@ typedef struct {
     bool          json;
     bool          wait;
     long          timeout_ms;      /* of a request */
+    const char   *token_file;
+    const char   *cacert;
+    bool          insecure;        /* the token may cross a network in clear */
+    char         *token;           /* secret; owned; NULL: none */
     const char   *file;
     const char   *upstream;
     const char   *state;
@@ -35,6 +39,10 @@ typedef struct {
     long          runs;            /* 0: not given */
     long          seed;
     const char   *simulated;       /* the case; NULL: all */
+    const char   *role;            /* of token */
+    const char   *upstreams;
+    const char   *expires;
+    const char   *hash;
     cJSON        *spec;            /* what flags say of it; owned */
     int           count;           /* of positional arguments */
     char        **values;
@@ -84,6 +92,14 @@ int ctl_simulate(const ctl_args_t *args, const char *command);
 /* start.c: the spec of -f and the flags, {} without any; the caller owns it;
  * NULL: *rc is the exit code after an error message. */
 cJSON *ctl_spec(const ctl_args_t *args, int *rc);
+int ctl_token(const ctl_args_t *args, const char *command);
+
+/* secret.c.  Finds the token that goes with requests: flag, file, $CANARY_TOKEN
+ * or $CANARY_TOKEN_FILE; 0 or an exit code after an error message. */
+int ctl_secret(ctl_args_t *args);
+/* May the token be sent there?  If not, *why (>= 200 bytes) says so. */
+bool ctl_secret_safe(const ctl_args_t *args, char *why, size_t size);
+void ctl_secret_free(ctl_args_t *args);
 
 /* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);

@@ -16,6 +16,8 @@
 
 static int ctl_setup(CURL *curl, const ctl_args_t *args, const char *path,
     char *error, size_t size);
+static int ctl_authorize(CURL *curl, const ctl_args_t *args, char *error,
+    size_t size);
 static size_t ctl_write(char *data, size_t unit, size_t count, void *arg);
 static void ctl_unreachable(const ctl_args_t *args, CURL *curl,
     CURLcode code, const char *detail, ctl_reply_t *reply);
@@ -42,7 +44,9 @@ ctl_call(const ctl_args_t *args, const char *method, const char *path,
         goto memory;
     }
 
-    if (ctl_setup(curl, args, path, reply->error, sizeof(reply->error))) {
+    if (ctl_setup(curl, args, path, reply->error, sizeof(reply->error))
+        || ctl_authorize(curl, args, reply->error, sizeof(reply->error)))
+    {
         goto done;
     }
 
@@ -232,8 +236,8 @@ ctl_setup(CURL *curl, const ctl_args_t *args, const char *path, char *error,
         n = snprintf(url, sizeof(url), "%.*s%s", (int) len, server, path);
 
     } else {
-        snprintf(error, size, "--server %.100s: must be unix:/path or "
-                 "http://HOST:PORT", server);
+        snprintf(error, size, "--server %.100s: must be unix:/path, "
+                 "http://HOST:PORT or https://HOST:PORT", server);
         return -1;
     }
 
@@ -249,6 +253,39 @@ ctl_setup(CURL *curl, const ctl_args_t *args, const char *path, char *error,
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "canaryctl/" CANARY_VERSION);
 
     if (curl_easy_setopt(curl, CURLOPT_URL, url) != CURLE_OK) {
+        snprintf(error, size, "out of memory");
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* The header is curl's own: it goes to this server only, and never into what
+ * curl says. */
+static int
+ctl_authorize(CURL *curl, const ctl_args_t *args, char *error, size_t size)
+{
+    if (args->cacert != NULL
+        && curl_easy_setopt(curl, CURLOPT_CAINFO, args->cacert) != CURLE_OK)
+    {
+        snprintf(error, size, "out of memory");
+        return -1;
+    }
+
+    if (args->token == NULL) {
+        return 0;
+    }
+
+    if (!ctl_secret_safe(args, error, size)) {
+        return -1;
+    }
+
+    if (curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long) CURLAUTH_BEARER)
+        != CURLE_OK
+        || curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, args->token)
+           != CURLE_OK)
+    {
         snprintf(error, size, "out of memory");
         return -1;
     }

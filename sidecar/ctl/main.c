@@ -29,6 +29,7 @@ static const ctl_entry_t  ctl_entries[] = {
     { "list", ctl_list, 0, true },
     { "judge", ctl_judge, 1, false },
     { "simulate", ctl_simulate, 0, false },
+    { "token", ctl_token, 1, false },
     { NULL, NULL, 0, false }
 };
 
@@ -56,7 +57,10 @@ main(int argc, char **argv)
         }
 
         if (strcmp(argv[at], "--server") == 0
-            || strcmp(argv[at], "--timeout") == 0)
+            || strcmp(argv[at], "--timeout") == 0
+            || strcmp(argv[at], "--token") == 0
+            || strcmp(argv[at], "--token-file") == 0
+            || strcmp(argv[at], "--cacert") == 0)
         {
             at++;
         }
@@ -157,9 +161,15 @@ ctl_run(const ctl_entry_t *entry, int argc, char **argv)
         }
     }
 
-    rc = entry->run(&args, entry->name);
+    rc = entry->server ? ctl_secret(&args) : 0;
+
+    if (rc == 0) {
+        rc = entry->run(&args, entry->name);
+    }
 
 done:
+
+    ctl_secret_free(&args);
 
     cJSON_Delete(args.spec);
 
@@ -204,11 +214,21 @@ ctl_usage(FILE *out)
         "      --seed N                     default 0; the same seed, the same"
         " outcome\n"
         "      --case NAME                  only this one\n"
+        "  token NAME --role viewer|operator|admin --token-file FILE\n"
+        "      --upstreams PATTERN,... --expires 2027-01-31 --hash"
+        " sha256|argon2\n"
+        "                                   make a token: it goes to FILE, the"
+        " line for\n"
+        "                                   canaryd's tokens file is printed\n"
         "  help, version\n"
         "\n"
-        "  --server unix:/PATH|http://HOST:PORT   or $CANARYD; default\n"
+        "  --server unix:/PATH|http[s]://HOST:PORT   or $CANARYD; default\n"
         "                    unix:" CTL_SOCKET ",\n"
         "                    or " CTL_TCP " if there is none\n"
+        "  --token-file FILE, --token TOKEN   or $CANARY_TOKEN_FILE,"
+        " $CANARY_TOKEN\n"
+        "  --cacert FILE     whose certificates to trust for https\n"
+        "  --insecure        send the token unencrypted to another machine\n"
         "  --json            print the server's JSON as it is\n"
         "  --timeout TIME    of a request; default 10s\n"
         "\n"

@@ -18,13 +18,16 @@
 #define TAKE_COMMAND  0x08
 #define TAKE_LIST     0x10
 #define TAKE_JUDGE    0x20
-#define TAKE_SIMULATE 0x40
+#define TAKE_TOKEN    0x40
+#define TAKE_SIMULATE 0x80
 #define TAKE_SPEC     (TAKE_START | TAKE_SIMULATE)
 
 typedef enum {
     SET_SERVER, SET_JSON, SET_TIMEOUT, SET_FILE, SET_UPSTREAM, SET_WAIT,
     SET_REASON, SET_REVISION, SET_STATE, SET_LIMIT, SET_STEP,
     SET_RUNS, SET_SEED, SET_CASE,
+    SET_TOKEN, SET_TOKEN_FILE, SET_CACERT, SET_INSECURE, SET_ROLE,
+    SET_UPSTREAMS, SET_EXPIRES, SET_HASH,
     SET_SPEC,                      /* a string of the spec */
     SET_ANALYSIS                   /* a number of its analysis */
 } ctl_set_t;
@@ -40,6 +43,7 @@ typedef struct {
 static unsigned ctl_taker(const char *command);
 static int ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
     const char *command);
+static int ctl_set_token(ctl_args_t *args, const char *text);
 static int ctl_set_spec(ctl_args_t *args, const char *field,
     const char *text);
 static int ctl_set_analysis(ctl_args_t *args, const ctl_flag_t *flag,
@@ -53,6 +57,14 @@ static const ctl_flag_t  ctl_flags[] = {
     { "server", true, SET_SERVER, TAKE_ALL, NULL },
     { "json", false, SET_JSON, TAKE_ALL, NULL },
     { "timeout", true, SET_TIMEOUT, TAKE_ALL, NULL },
+    { "token", true, SET_TOKEN, TAKE_ALL, NULL },
+    { "token-file", true, SET_TOKEN_FILE, TAKE_ALL, NULL },
+    { "cacert", true, SET_CACERT, TAKE_ALL, NULL },
+    { "insecure", false, SET_INSECURE, TAKE_ALL, NULL },
+    { "role", true, SET_ROLE, TAKE_TOKEN, NULL },
+    { "upstreams", true, SET_UPSTREAMS, TAKE_TOKEN, NULL },
+    { "expires", true, SET_EXPIRES, TAKE_TOKEN, NULL },
+    { "hash", true, SET_HASH, TAKE_TOKEN, NULL },
     { "file", true, SET_FILE, TAKE_SPEC, NULL },
     { "upstream", true, SET_UPSTREAM, TAKE_START | TAKE_ONE | TAKE_COMMAND
       | TAKE_LIST, NULL },
@@ -166,6 +178,7 @@ ctl_taker(const char *command)
         { "list", TAKE_LIST },
         { "judge", TAKE_JUDGE },
         { "simulate", TAKE_SIMULATE },
+        { "token", TAKE_TOKEN },
         { "status", TAKE_ONE },
         { "watch", TAKE_ONE },
     };
@@ -190,6 +203,37 @@ ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
 
     case SET_SERVER:
         args->server = text;
+        return 0;
+
+    case SET_TOKEN:
+        return ctl_set_token(args, text);
+
+    case SET_TOKEN_FILE:
+        args->token_file = text;
+        return 0;
+
+    case SET_CACERT:
+        args->cacert = text;
+        return 0;
+
+    case SET_INSECURE:
+        args->insecure = true;
+        return 0;
+
+    case SET_ROLE:
+        args->role = text;
+        return 0;
+
+    case SET_UPSTREAMS:
+        args->upstreams = text;
+        return 0;
+
+    case SET_EXPIRES:
+        args->expires = text;
+        return 0;
+
+    case SET_HASH:
+        args->hash = text;
         return 0;
 
     case SET_JSON:
@@ -278,6 +322,24 @@ ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
     default:
         return ctl_set_spec(args, flag->field, text);
     }
+}
+
+
+/* It is taken out of the command line, where all users could read it (there
+ * is a moment where they can: a file is better). */
+static int
+ctl_set_token(ctl_args_t *args, const char *text)
+{
+    free(args->token);
+    args->token = strdup(text);
+
+    if (args->token == NULL) {
+        ctl_error("out of memory");
+        return CTL_FAILED;
+    }
+
+    explicit_bzero((char *) text, strlen(text));
+    return 0;
 }
 
 

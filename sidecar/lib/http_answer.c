@@ -1,4 +1,4 @@
-#include "http_server.h"
+#include "http_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +85,8 @@ http_send(struct evhttp_request *request, int status, const char *type,
     struct evbuffer   *body;
     struct evkeyvalq  *headers;
 
+    http_tap_call(request, status, type, text, len);
+
     headers = evhttp_request_get_output_headers(request);
     evhttp_add_header(headers, "Content-Type", type);
     evhttp_add_header(headers, "Cache-Control", "no-store");
@@ -127,6 +129,7 @@ http_title(int status)
     case 202:  return "Accepted";
     case 204:  return "No Content";
     case 400:  return "Bad Request";
+    case 401:  return "Unauthorized";
     case 403:  return "Forbidden";
     case 404:  return "Not Found";
     case 405:  return "Method Not Allowed";

@@ -38,15 +38,22 @@ http_listen_open(const char *address, http_listen_t *sock, char *error,
         return http_listen_unix(address + 5, sock, error, size);
     }
 
+    if (strncmp(address, "tls:", 4) == 0) {
+        address += 4;
+    }
+
     return http_listen_tcp(address, sock, error, size);
 }
 
 
 int
-http_listen_check(const char *address, char *error, size_t size)
+http_listen_check(const char *address, http_kind_t *kind, char *error,
+    size_t size)
 {
     struct addrinfo     *list;
     struct sockaddr_un   sun;
+
+    memset(kind, 0, sizeof(*kind));
 
     if (strncmp(address, "unix:", 5) == 0) {
 
@@ -62,10 +69,16 @@ http_listen_check(const char *address, char *error, size_t size)
         return 0;
     }
 
+    if (strncmp(address, "tls:", 4) == 0) {
+        address += 4;
+        kind->tls = true;
+    }
+
     if (http_listen_resolve(address, &list, error, size) != 0) {
         return -1;
     }
 
+    kind->foreign = !http_listen_loopback(list->ai_addr);
     freeaddrinfo(list);
 
     return 0;
@@ -185,7 +198,7 @@ http_listen_stale(const struct sockaddr_un *sun, char *error, size_t size)
 }
 
 
-/* A loopback address and port, or -1 with the error; free with freeaddrinfo. */
+/* An address and port, or -1 with the error; free with freeaddrinfo. */
 static int
 http_listen_resolve(const char *address, struct addrinfo **list, char *error,
     size_t size)
@@ -205,15 +218,7 @@ http_listen_resolve(const char *address, struct addrinfo **list, char *error,
            != 0)
     {
         snprintf(error, size, "%.120s: must be unix:/path, 127.0.0.1:PORT, "
-                 "[::1]:PORT or localhost:PORT", address);
-        return -1;
-    }
-
-    if (!http_listen_loopback((*list)->ai_addr)) {
-        snprintf(error, size, "%.120s: only loopback addresses and unix "
-                 "sockets: the API has no authentication of its own",
-                 address);
-        freeaddrinfo(*list);
+                 "[::1]:PORT, localhost:PORT or tls:ADDRESS:PORT", address);
         return -1;
     }
 

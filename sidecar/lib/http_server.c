@@ -12,12 +12,12 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 
-#include "http_listen.h"
+#include "http_internal.h"
 
-#define HTTP_MAX_LISTEN   16
 #define HTTP_MAX_HEADERS  16384
 #define HTTP_TIMEOUT      60       /* s, of a silent connection */
 
@@ -25,26 +25,12 @@
  * document.  What is larger still evhttp refuses, with a page of its own. */
 #define HTTP_BODY_MARGIN  (1024 * 1024)
 
-struct http_server_s {
-    struct event_base    *base;
-    struct evhttp        *http;
-    const http_route_t   *routes;
-    void                 *arg;
-    size_t                max_body;
-    http_pending_t       *pending;
-    int                   port;
-    unsigned              listen_count;
-    http_listen_t         listen[HTTP_MAX_LISTEN];
-};
-
-struct http_pending_s {
-    struct evhttp_request   *request;      /* NULL: the server is gone */
-    http_pending_t          *next;
-    http_pending_t         **link;
-};
-
 static void http_dispatch(struct evhttp_request *request, void *arg);
-static bool http_trusted(struct evhttp_request *request);
+static struct evhttp *http_evhttp(http_server_t *server);
+static struct bufferevent *http_tls_bufferevent(struct event_base *base,
+    void *arg);
+static bool http_trusted(http_server_t *server,
+    struct evhttp_request *request);
 static bool http_local_name(const char *host);
 static bool http_match(const char *route, const char *path,
     http_exchange_t *exchange);
@@ -52,10 +38,8 @@ static bool http_decode(const char *text, size_t len, char *out);
 static void http_refuse_method(struct evhttp_request *request,
     const char *allow);
 static void http_allow(char *allow, size_t size, const char *method);
-static const char *http_method(struct evhttp_request *request);
 static bool http_check_body(struct evhttp_request *request, size_t max,
     http_exchange_t *exchange);
-static struct evhttp_request *http_pending_take(http_pending_t *pending);
 
 
 http_server_t *
@@ -77,29 +61,88 @@ http_server_new(struct event_base *base, const http_route_t *routes,
     server->arg = arg;
     server->max_body = max_body;
 
-    server->http = evhttp_new(base);
+    server->http = http_evhttp(server);
     if (server->http == NULL) {
         free(server);
         return NULL;
     }
 
-    evhttp_set_max_headers_size(server->http, HTTP_MAX_HEADERS);
-    evhttp_set_max_body_size(server->http,
-                             (ev_ssize_t) (max_body + HTTP_BODY_MARGIN));
-    evhttp_set_timeout(server->http, HTTP_TIMEOUT);
-    evhttp_set_default_content_type(server->http, NULL);
+    return server;
+}
+
+
+static struct evhttp *
+http_evhttp(http_server_t *server)
+{
+    struct evhttp  *http;
+
+    http = evhttp_new(server->base);
+    if (http == NULL) {
+        return NULL;
+    }
+
+    evhttp_set_max_headers_size(http, HTTP_MAX_HEADERS);
+    evhttp_set_max_body_size(http, (ev_ssize_t) (server->max_body
+                                                 + HTTP_BODY_MARGIN));
+    evhttp_set_timeout(http, HTTP_TIMEOUT);
+    evhttp_set_default_content_type(http, NULL);
 
     /* A close with unread data would take the answer with it. */
-    evhttp_set_flags(server->http, EVHTTP_SERVER_LINGERING_CLOSE);
+    evhttp_set_flags(http, EVHTTP_SERVER_LINGERING_CLOSE);
 
     /* All: a wrong method gets our 405. */
-    evhttp_set_allowed_methods(server->http,
+    evhttp_set_allowed_methods(http,
         EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT
         | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE
         | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
 
-    evhttp_set_gencb(server->http, http_dispatch, server);
-    return server;
+    evhttp_set_gencb(http, http_dispatch, server);
+
+    return http;
+}
+
+
+void
+http_server_tls(http_server_t *server, SSL_CTX *tls)
+{
+    SSL_CTX_up_ref(tls);
+    SSL_CTX_free(server->tls);
+    server->tls = tls;
+}
+
+
+void
+http_server_any_host(http_server_t *server)
+{
+    server->any_host = true;
+}
+
+
+/* Without memory the process ends: NULL would have evhttp go on in plain
+ * text. */
+static struct bufferevent *
+http_tls_bufferevent(struct event_base *base, void *arg)
+{
+    SSL                 *ssl;
+    http_server_t       *server = arg;
+    struct bufferevent  *bev;
+
+    ssl = SSL_new(server->tls);
+    if (ssl == NULL) {
+        abort();
+    }
+
+    bev = bufferevent_openssl_socket_new(base, -1, ssl,
+                                         BUFFEREVENT_SSL_ACCEPTING,
+                                         BEV_OPT_CLOSE_ON_FREE);
+    if (bev == NULL) {
+        abort();
+    }
+
+    /* Every message has its length: a missing close_notify hides nothing. */
+    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+
+    return bev;
 }
 
 
@@ -108,7 +151,30 @@ http_server_listen(http_server_t *server, const char *address, char *error,
     size_t size)
 {
     http_listen_t           *sock;
+    struct evhttp           *http;
     struct evconnlistener   *listener;
+
+    http = server->http;
+
+    if (strncmp(address, "tls:", 4) == 0) {
+
+        if (server->tls == NULL) {
+            snprintf(error, size, "%.120s: there is no certificate", address);
+            return -1;
+        }
+
+        if (server->https == NULL) {
+            server->https = http_evhttp(server);
+            if (server->https == NULL) {
+                snprintf(error, size, "%.120s: out of memory", address);
+                return -1;
+            }
+
+            evhttp_set_bevcb(server->https, http_tls_bufferevent, server);
+        }
+
+        http = server->https;
+    }
 
     if (server->listen_count == HTTP_MAX_LISTEN) {
         snprintf(error, size, "more than %d listeners", HTTP_MAX_LISTEN);
@@ -129,7 +195,7 @@ http_server_listen(http_server_t *server, const char *address, char *error,
         goto failed;
     }
 
-    if (evhttp_bind_listener(server->http, listener) == NULL) {
+    if (evhttp_bind_listener(http, listener) == NULL) {
         evconnlistener_free(listener);
         goto failed;
     }
@@ -180,6 +246,13 @@ http_server_free(http_server_t *server)
     }
 
     evhttp_free(server->http);
+
+    if (server->https != NULL) {
+        evhttp_free(server->https);
+    }
+
+    http_taps_drop(server);
+    SSL_CTX_free(server->tls);
     free(server);
 }
 
@@ -261,7 +334,7 @@ http_dispatch(struct evhttp_request *request, void *arg)
 
     server = arg;
 
-    if (!http_trusted(request)) {
+    if (!http_trusted(server, request)) {
         http_answer_problem(request, 403, NULL, "the request comes from a "
                             "web page of another site, or its Host is not "
                             "localhost or an IP address", NULL);
@@ -305,8 +378,31 @@ http_dispatch(struct evhttp_request *request, void *arg)
         return;
     }
 
-    if (http_check_body(request, server->max_body, &exchange)) {
-        route->handler(server->arg, &exchange);
+    exchange.route = route;
+
+    if (server->gate != NULL) {
+        server->gate(server->arg, &exchange);
+        return;
+    }
+
+    http_run(&exchange);
+}
+
+
+bool
+http_body(http_exchange_t *exchange)
+{
+    return exchange->body != NULL
+           || http_check_body(exchange->request, exchange->server->max_body,
+                              exchange);
+}
+
+
+void
+http_run(http_exchange_t *exchange)
+{
+    if (http_body(exchange)) {
+        exchange->route->handler(exchange->server->arg, exchange);
     }
 }
 
@@ -317,7 +413,7 @@ http_dispatch(struct evhttp_request *request, void *arg)
  * was made to point to this address, the Host is that name.
  */
 static bool
-http_trusted(struct evhttp_request *request)
+http_trusted(http_server_t *server, struct evhttp_request *request)
 {
     int                        fd;
     socklen_t                  len;
@@ -342,7 +438,7 @@ http_trusted(struct evhttp_request *request)
     origin = evhttp_find_header(headers, "Origin");
     site = evhttp_find_header(headers, "Sec-Fetch-Site");
 
-    if (host != NULL && !http_local_name(host)) {
+    if (host != NULL && !server->any_host && !http_local_name(host)) {
         return false;
     }
 
@@ -509,7 +605,7 @@ http_allow(char *allow, size_t size, const char *method)
 }
 
 
-static const char *
+const char *
 http_method(struct evhttp_request *request)
 {
     switch (evhttp_request_get_command(request)) {
@@ -536,9 +632,9 @@ http_check_body(struct evhttp_request *request, size_t max,
 
     input = evhttp_request_get_input_buffer(request);
     len = evbuffer_get_length(input);
-    exchange->body = "";
 
     if (len == 0) {
+        exchange->body = "";
         return true;
     }
 
@@ -573,7 +669,7 @@ http_check_body(struct evhttp_request *request, size_t max,
 
 
 /* Frees the handle; NULL if there is no server to answer by any more. */
-static struct evhttp_request *
+struct evhttp_request *
 http_pending_take(http_pending_t *pending)
 {
     struct evhttp_request  *request;

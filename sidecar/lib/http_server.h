@@ -1,16 +1,19 @@
 /*
  * The HTTP listener: libevent's evhttp with a bounded body and header size,
- * on loopback addresses and unix sockets, and a table of routes.  Errors are
- * problem documents (RFC 9457), 404 and 405 (with Allow) included.
+ * on addresses and unix sockets, with or without TLS, and a table of routes.
+ * Errors are problem documents (RFC 9457), 404 and 405 (with Allow) included.
+ * What may be asked for by whom is the gate's business: see http_gate.h.
  */
 
 #ifndef LIB_HTTP_SERVER_H
 #define LIB_HTTP_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <event2/event.h>
 #include <event2/http.h>
+#include <openssl/ssl.h>
 
 #include <cjson/cJSON.h>
 
@@ -18,35 +21,45 @@
 #define HTTP_PARAM_LEN   128
 
 typedef struct http_server_s  http_server_t;
+typedef struct http_route_s   http_route_t;
 
 typedef struct {
     struct evhttp_request  *request;   /* borrowed */
+    const http_route_t     *route;
     char                    params[HTTP_MAX_PARAMS][HTTP_PARAM_LEN];
                                        /* what matched the {}s, decoded */
-    const char             *body;      /* NUL-terminated, valid in handler */
+    const char             *body;      /* NUL-terminated, valid in handler;
+                                          NULL before http_body() */
     size_t                  body_len;
     const char             *query;     /* after '?', or "" */
     http_server_t          *server;
+    const void             *who;       /* by the gate, valid in handler */
 } http_exchange_t;
 
 /* Must answer, now or later, with one of the http_answer functions. */
 typedef void (*http_handler_t)(void *arg, http_exchange_t *exchange);
 
-typedef struct {
+struct http_route_s {
     const char      *method;       /* "GET" also answers HEAD */
     const char      *path;         /* "/v1/rollouts/{}/abort" */
     http_handler_t   handler;
-} http_route_t;                    /* the list ends with a NULL method */
+    unsigned         role;         /* these two are for the gate */
+    unsigned         scope;
+};                                 /* the list ends with a NULL method */
 
 /* routes are borrowed for the server's life.  SIGPIPE is ignored from here
  * on. */
 http_server_t *http_server_new(struct event_base *base,
     const http_route_t *routes, void *arg, size_t max_body);
-/* address: "unix:/path", "127.0.0.1:7070", "[::1]:7070", "localhost:7070";
- * port 0 picks a free one.  0, or -1 with error (>= 256 bytes).  Other than
- * loopback is refused. */
+/* address: "unix:/path", "127.0.0.1:7070", "[::1]:7070", "localhost:7070",
+ * or "tls:" before one of the latter, after http_server_tls(); port 0 picks
+ * a free one.  0, or -1 with error (>= 256 bytes). */
 int http_server_listen(http_server_t *server, const char *address,
     char *error, size_t size);
+/* What connections made from now on use; it is referenced. */
+void http_server_tls(http_server_t *server, SSL_CTX *tls);
+/* Any Host is right: no page can send what the gate asks for. */
+void http_server_any_host(http_server_t *server);
 /* The port of the last TCP listener; 0: there is none. */
 int http_server_port(const http_server_t *server);
 /* Closes listeners and connections; unlinks unix sockets it made.  Answers

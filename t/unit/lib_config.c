@@ -14,6 +14,7 @@
 
 #include "config.c"
 #include "config_keys.c"
+#include "config_auth.c"
 
 static char  path[] = "/tmp/lib_config.XXXXXX";
 
@@ -169,6 +170,29 @@ static const refused_t  refused[] = {
     { "listen: ['unix:a']", NULL, NULL, "listen: unix:a: the path must be absolute" },
     { "listen: [localhost:1,localhost:1,localhost:1,localhost:1,localhost:1,localhost:1,localhost:1,localhost:1,localhost:1]", NULL, NULL,
       "listen: at most 8" },
+    { "listen: ['0.0.0.0:1']", NULL, NULL, "listen: 0.0.0.0:1: without auth.tokens" },
+    { "listen: ['[::]:1']", NULL, NULL, "listen: [::]:1: without auth.tokens" },
+    { "listen: ['tls:0.0.0.0:1']\ntls: {certificate: /c, key: /k}", NULL,
+      NULL, "listen: tls:0.0.0.0:1: without auth.tokens" },
+    { "listen: ['0.0.0.0:1']\nauth: {tokens: /t}", NULL, NULL,
+      "listen: 0.0.0.0:1: tokens would cross the network unencrypted" },
+    { "listen: ['tls:127.0.0.1:1']", NULL, NULL,
+      "listen: tls:127.0.0.1:1: needs tls.certificate" },
+    { "tls: {certificate: /c}", NULL, NULL, "must be given both" },
+    { "tls: {min_version: 1.1}", NULL, NULL, "tls.min_version: must be" },
+    { "auth: {tokens: t}", NULL, NULL, "auth.tokens: must be an absolute" },
+    { "auth: {unix: none}", NULL, NULL, "nobody is asked" },
+    { "jwt: {issuer: i}", NULL, NULL, "nobody is asked" },
+    { "auth: {unix: root}", NULL, NULL, "auth.unix: must be none" },
+    { "auth: {failures: 0}", NULL, NULL, "auth.failures: must be 1" },
+    { "auth: {metrics: on}", NULL, NULL, "auth.metrics: must be" },
+    { "jwt: {keys: [/k], issuer: i}", NULL, NULL, "jwt.audience: must be" },
+    { "jwt: {roles: [x]}", NULL, NULL, "jwt.roles: must be CLAIM=ROLE" },
+    { "jwt: {roles: ['x=root']}", NULL, NULL, "jwt.roles: must be CLAIM" },
+    { "jwt: {roles: ['x=viewer a/b']}", NULL, NULL, "jwt.roles: must be" },
+    { "jwt: {keys: /k, issuer: i, audience: a, roles: ['x=viewer a'], upstreams_claim: u}", NULL, NULL,
+      "jwt.roles: must not name upstreams" },
+    { "jwt: {leeway: 6m}", NULL, NULL, "jwt.leeway: must be" },
     { "nginx: /x", NULL, NULL, "nginx: must be unix:" },
     { "nginx: unix:/x", NULL, NULL, "nginx: must be unix:" },
     { "nginx: unix:/x:y", NULL, NULL, "nginx: must be unix:" },
@@ -226,6 +250,50 @@ test_refused(void **state)
                      r->flag ? r->flag : "", error, r->error);
         }
     }
+}
+
+
+static void
+test_auth(void **state)
+{
+    char      error[512], list[128];
+    config_t  c, fresh;
+
+    assert_int_equal(load(
+        "listen: ['tls:0.0.0.0:7443', '0.0.0.0:1', 'unix:/x']\n"
+        "plaintext: true\n"
+        "auth: {tokens: /t, unix: none, metrics: open, failures: 5}\n"
+        "jwt: {keys: [/a, /b], issuer: i, audience: a, leeway: 0,\n"
+        "      roles: ['repo:x/y:*=operator app,shop-*', 'x=admin']}\n"
+        "tls: {certificate: /c, key: /k, min_version: 1.3}\n",
+        NULL, NULL, &c, error), 0);
+
+    assert_true(auth_configured(&c.auth));
+    assert_true(c.kind[0].tls && c.kind[0].foreign);
+    assert_true(!c.kind[1].tls && c.kind[1].foreign);
+    assert_true(!c.kind[2].tls && !c.kind[2].foreign);
+    assert_int_equal(c.auth.local, AUTH_NOBODY);
+    assert_int_equal(c.auth.failures, 5);
+    assert_true(c.auth.metrics_open);
+    assert_string_equal(c.auth.jwt.keys[1], "/b");
+    assert_int_equal(c.auth.jwt.leeway, 0);
+    assert_string_equal(c.auth.jwt.role_claim, "canary_role");
+    assert_int_equal(c.auth.jwt.rule_count, 2);
+    assert_string_equal(c.auth.jwt.rules[0].claim, "repo:x/y:*");
+    assert_int_equal(c.auth.jwt.rules[0].identity.role, AUTH_OPERATOR);
+    assert_true(c.auth.jwt.rules[0].identity.limited);
+    assert_string_equal(c.auth.jwt.rules[0].identity.patterns[1], "shop-*");
+    assert_false(c.auth.jwt.rules[1].identity.limited);
+    assert_string_equal(c.auth.min_version, "1.3");
+
+    /* That it is asked for at all does not change while it runs. */
+    assert_int_equal(load("{}", NULL, NULL, &fresh, error), 0);
+    assert_int_equal(fresh.auth.local, AUTH_OPERATOR);
+    assert_int_equal(fresh.auth.failures, 10);
+    assert_false(auth_configured(&fresh.auth));
+    config_apply(&c, &fresh, list, sizeof(list));
+    assert_true(auth_configured(&c.auth));
+    assert_non_null(strstr(list, "auth, jwt, tls"));
 }
 
 
@@ -315,6 +383,7 @@ main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_auth),
         cmocka_unit_test(test_password),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_example),

@@ -94,13 +94,13 @@ handle_problem(void *arg, http_exchange_t *exchange)
 
 
 static const http_route_t  routes[] = {
-    { "GET", "/echo/{}", handle_echo },
-    { "POST", "/echo/{}", handle_echo },
-    { "POST", "/two/{}/x/{}", handle_echo },
-    { "GET", "/hold", handle_hold },
-    { "GET", "/big", handle_big },
-    { "POST", "/problem", handle_problem },
-    { NULL, NULL, NULL }
+    { "GET", "/echo/{}", handle_echo, 0, 0 },
+    { "POST", "/echo/{}", handle_echo, 0, 0 },
+    { "POST", "/two/{}/x/{}", handle_echo, 0, 0 },
+    { "GET", "/hold", handle_hold, 0, 0 },
+    { "GET", "/big", handle_big, 0, 0 },
+    { "POST", "/problem", handle_problem, 0, 0 },
+    { NULL, NULL, NULL, 0, 0 }
 };
 
 

@@ -293,8 +293,10 @@ sub reload {
     kill 'HUP', $self->{pid};
 
     wait_for {
+        # an address that is taken is tried again for some seconds
+
         return 1 if $refused = substr($self->error_log, $log)
-            =~ /\[emerg\]/;
+            =~ /\[emerg\](?!.* bind\(\) to )/;
         my @workers = $self->workers;
         @workers == $self->{workers} && !grep { $old{$_} } @workers;
     } 30, 'new workers after a reload';
