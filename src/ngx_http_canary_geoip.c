@@ -32,7 +32,7 @@ struct ngx_http_canary_geoip_s {
 static void ngx_http_canary_geoip_refresh(ngx_http_canary_geoip_t *gi,
     ngx_log_t *log);
 static ngx_int_t ngx_http_canary_geoip_open(ngx_http_canary_geoip_t *gi,
-    MMDB_s *db, char **why);
+    ngx_file_info_t *fi, MMDB_s *db, char **why);
 static void ngx_http_canary_geoip_find(ngx_http_canary_geoip_t *gi,
     struct sockaddr *sockaddr, ngx_http_canary_geo_t *geo, ngx_log_t *log);
 static void ngx_http_canary_geoip_code(MMDB_entry_s *entry, uint16_t *code,
@@ -164,11 +164,7 @@ ngx_http_canary_geoip_refresh(ngx_http_canary_geoip_t *gi, ngx_log_t *log)
         return;
     }
 
-    gi->mtime = ngx_file_mtime(&fi);
-    gi->size = ngx_file_size(&fi);
-    gi->uniq = ngx_file_uniq(&fi);
-
-    if (ngx_http_canary_geoip_open(gi, &db, &why) != NGX_OK) {
+    if (ngx_http_canary_geoip_open(gi, &fi, &db, &why) != NGX_OK) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "canary_geoip file \"%V\" was replaced by one that "
                       "cannot be used: %s; the old one stays in use",
@@ -188,11 +184,23 @@ ngx_http_canary_geoip_refresh(ngx_http_canary_geoip_t *gi, ngx_log_t *log)
 /* the first lookup tells a file whose tree is cut short */
 
 static ngx_int_t
-ngx_http_canary_geoip_open(ngx_http_canary_geoip_t *gi, MMDB_s *db,
-    char **why)
+ngx_http_canary_geoip_open(ngx_http_canary_geoip_t *gi, ngx_file_info_t *fi,
+    MMDB_s *db, char **why)
 {
     int                 rc, error;
     struct sockaddr_in  sin;
+
+    gi->mtime = ngx_file_mtime(fi);
+    gi->size = ngx_file_size(fi);
+    gi->uniq = ngx_file_uniq(fi);
+
+    if (!ngx_is_file(fi)) {
+
+        /* to open a pipe might last for ever */
+
+        *why = "it is not a regular file";
+        return NGX_ERROR;
+    }
 
     rc = MMDB_open((const char *) gi->file.data, MMDB_MODE_MMAP, db);
 
@@ -354,11 +362,7 @@ ngx_http_canary_geoip(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    gi->mtime = ngx_file_mtime(&fi);
-    gi->size = ngx_file_size(&fi);
-    gi->uniq = ngx_file_uniq(&fi);
-
-    if (ngx_http_canary_geoip_open(gi, &gi->db, &why) != NGX_OK) {
+    if (ngx_http_canary_geoip_open(gi, &fi, &gi->db, &why) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "canary_geoip file \"%V\" cannot be used: %s",
                            &gi->file, why);

@@ -48,6 +48,7 @@ $(FUZZ)/nginx.so: t/fuzz/nginx.c t/fuzz/fuzz.mk $(MODULE_SRCS) build/objs/Makefi
 	    -O1 -g -std=gnu11 $(FUZZ_SAN) -fsanitize=fuzzer-no-link \
 	    $(patsubst %,-I$(NGINX_SRC)/src/%,core event event/modules os/unix \
 	        http http/modules http/v2) -Ibuild/objs -Isrc \
-	    -o $@ t/fuzz/nginx.c $(wildcard src/*.c) $(FUZZ_RT) -lcjson -lstdc++
+	    -o $@ t/fuzz/nginx.c $(wildcard src/*.c) $(FUZZ_RT) -lcjson -lmaxminddb \
+	    -lstdc++
 
 -include $(shell find $(FUZZ)/obj -name '*.d' 2>/dev/null)

@@ -26,7 +26,7 @@ for my $name (sort keys %runs) {
 
     is $code, 0, "$name: nothing found" or diag $out, $err;
     cmp_ok $inputs // 0, '>=', $runs{$name} - 1, "$name: all runs";
-    cmp_ok $coverage // 0, '>', 50, "$name: it sees where it goes";
+    cmp_ok $coverage // 0, '>', 40, "$name: it sees where it goes";
 }
 
 done_testing;

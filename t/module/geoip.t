@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use POSIX ();
 use lib "$FindBin::Bin/../lib";
 
 use Canary::Test;
@@ -190,8 +191,16 @@ for my $broken (['nothing', ''], ['noise', 'x' x 5000],
 
 sub goes_quietly { $nginx->get('/', 'X-Real-IP' => '10.3.0.1') }
 
+POSIX::mkfifo("$dir/pipe", 0600) or die;
+rename "$dir/pipe", $countries or die;
+wait_for {
+    goes_quietly();
+    $nginx->error_log =~ /it is not a regular file/;
+} 10, 'a pipe is refused';
+goes('10.3.0.1', 'green', 'a pipe: the old one stays in use');
+
 my $said = () = $nginx->error_log =~ /cannot be used/g;
-is $said, 5, 'each is said once';
+is $said, 6, 'each is said once';
 
 unlink $countries;
 wait_for {
