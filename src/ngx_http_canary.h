@@ -151,6 +151,9 @@ typedef struct {
     ngx_uint_t                       stable;     /* a group, as is canary */
     ngx_uint_t                       canary;
     ngx_uint_t                       guarded;    /* or ngroups: none is */
+    ngx_uint_t                       removed;    /* slots in the record that
+                                                    the configuration does
+                                                    not have, as bits */
     ngx_uint_t                       nparts;     /* stable has the rest */
     ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_PARTS];
     ngx_http_canary_rules_t         *rules;      /* NULL: it has none */
@@ -216,6 +219,7 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t                       write;
+    ngx_array_t                     *bounds;     /* of canary_metrics */
 
     ngx_http_canary_line_t          *keys[NGX_HTTP_CANARY_CACHERS];
     ngx_http_canary_line_t          *caches[NGX_HTTP_CANARY_CACHERS];
@@ -298,8 +302,6 @@ typedef struct {
 char *ngx_http_canary_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_canary_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 
 /* cache */
 
@@ -386,8 +388,12 @@ ngx_http_canary_rule_t *ngx_http_canary_match(ngx_http_request_t *r,
 
 /* state file */
 
+#define NGX_HTTP_CANARY_STATE_MAGIC    "nginx-canary-state "
+#define NGX_HTTP_CANARY_STATE_VERSION  1
+
 ngx_int_t ngx_http_canary_state_load(ngx_http_canary_zone_t *zone,
     ngx_pool_t *pool, ngx_log_t *log);
+void ngx_http_canary_state_merge(ngx_http_canary_zone_t *zone, ngx_log_t *log);
 ngx_int_t ngx_http_canary_state_save(ngx_http_canary_zone_t *zone,
     ngx_log_t *log);
 ngx_int_t ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
@@ -416,6 +422,34 @@ void ngx_http_canary_print_weight(ngx_http_canary_out_t *out,
 ngx_int_t ngx_http_canary_send(ngx_http_request_t *r,
     ngx_http_canary_out_t *out, ngx_uint_t status, ngx_str_t *type);
 
+/* an answer that is made step by step; it lives in the request's pool */
+
+typedef struct ngx_http_canary_task_s  ngx_http_canary_task_t;
+
+struct ngx_http_canary_task_s {
+    ngx_http_canary_out_t            out;
+    ngx_http_request_t              *request;
+
+    /* prints some; NGX_AGAIN: there is more, NGX_OK: that was all */
+    ngx_int_t                      (*step)(ngx_http_canary_task_t *task);
+    void                            *data;       /* of the step, as these */
+    ngx_uint_t                       major;
+    ngx_uint_t                       minor;
+
+    ngx_str_t                       *type;
+    ngx_event_t                      event;
+};
+
+ngx_int_t ngx_http_canary_run(ngx_http_request_t *r,
+    ngx_http_canary_task_t *task, ngx_str_t *type);
+
+/* errors as application/problem+json */
+
+ngx_int_t ngx_http_canary_problem(ngx_http_request_t *r, ngx_uint_t status,
+    char *field, char *detail);
+ngx_int_t ngx_http_canary_conflict(ngx_http_request_t *r, uint64_t revision,
+    char *field, char *detail);
+ngx_int_t ngx_http_canary_not_allowed(ngx_http_request_t *r, char *methods);
 void ngx_http_canary_print_raw(ngx_http_canary_out_t *out, ngx_str_t *value);
 
 void ngx_http_canary_print_record(ngx_http_canary_out_t *out,
@@ -431,10 +465,27 @@ void ngx_http_canary_print_head(ngx_http_canary_out_t *out,
 void ngx_http_canary_print_upstream(ngx_http_canary_out_t *out,
     ngx_http_canary_srv_conf_t *conf, ngx_uint_t counters);
 
+/* drained servers */
+
+ngx_http_upstream_rr_peers_t *ngx_http_canary_drain_peers(
+    ngx_http_upstream_srv_conf_t *us);
+ngx_int_t ngx_http_canary_drain(ngx_http_canary_main_conf_t *cmcf,
+    ngx_http_canary_zone_t *zone, ngx_http_canary_group_t *group,
+    ngx_str_t *addr, ngx_uint_t drain);
+void ngx_http_canary_drain_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
+    ngx_uint_t forget);
+ngx_uint_t ngx_http_canary_drain_count(ngx_http_canary_zone_t *zone);
+void ngx_http_canary_print_servers(ngx_http_canary_out_t *out,
+    ngx_http_upstream_rr_peers_t *peers, ngx_str_t *addr);
+void ngx_http_canary_drain_save(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_out_t *out);
+void ngx_http_canary_drain_load(ngx_http_canary_zone_t *zone, cJSON *json,
+    ngx_log_t *log);
+
 /* handlers */
 
 ngx_int_t ngx_http_canary_api_handler(ngx_http_request_t *r);
-ngx_int_t ngx_http_canary_metrics_handler(ngx_http_request_t *r);
+char *ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 extern ngx_str_t  ngx_http_canary_reasons[];

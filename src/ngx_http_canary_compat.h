@@ -13,6 +13,16 @@
 #include <ngx_http.h>
 
 
+/* groups with servers that are looked up at run time: these come and go */
+
+#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
+#define ngx_http_canary_resolves(peers)                                      \
+    ((peers)->resolve || ((peers)->next && (peers)->next->resolve))
+#else
+#define ngx_http_canary_resolves(peers)  0
+#endif
+
+
 /* NGX_DECLINED: the request has no such cookie */
 
 static ngx_inline ngx_int_t

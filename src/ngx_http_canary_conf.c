@@ -131,20 +131,3 @@ ngx_http_canary_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return NGX_CONF_OK;
 }
-
-
-char *
-ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_core_loc_conf_t  *core;
-
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (core->handler) {
-        return "is duplicate";
-    }
-
-    core->handler = ngx_http_canary_metrics_handler;
-
-    return NGX_CONF_OK;
-}

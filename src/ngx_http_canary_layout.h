@@ -14,8 +14,7 @@
 
 
 #define NGX_HTTP_CANARY_MAGIC        0x43414e31  /* "CAN1" */
-#define NGX_HTTP_CANARY_LAYOUT       2
-#define NGX_HTTP_CANARY_PAGE         4096
+#define NGX_HTTP_CANARY_LAYOUT       3
 #define NGX_HTTP_CANARY_MAX_SHARDS   64
 
 
@@ -66,6 +65,9 @@ struct ngx_http_canary_shctx_s {
     uint64_t                         boot;
     ngx_atomic_t                     generation;
     ngx_atomic_t                     persisted;
+    ngx_atomic_t                     refused;
+    ngx_atomic_t                     state_errors;
+    ngx_uint_t                       state;
     ngx_uint_t                       shards;
 
     /* pages are taken, never given back */
@@ -77,6 +79,8 @@ struct ngx_http_canary_shctx_s {
     ngx_http_canary_entry_t        **entries;
     ngx_uint_t                       capacity;
     ngx_uint_t                       nentries;
+
+    void                            *drains[NGX_HTTP_CANARY_DRAIN_PAGES];
 };
 
 

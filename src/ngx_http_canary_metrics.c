@@ -1,94 +1,49 @@
 
 /*
  * The same numbers for Prometheus, text format 0.0.4.
+ *
+ * All cells are read first, then the families are printed from what was read,
+ * so that they agree.  Both are done in slices.
  */
 
 
-#include "ngx_http_canary.h"
+#include "ngx_http_canary_metrics.h"
 
 
-typedef void (*ngx_http_canary_cell_pt)(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
+#define NGX_HTTP_CANARY_MAX_BOUNDS   64
+#define NGX_HTTP_CANARY_PER_STEP     16          /* samples that are printed */
 
-
-/* a cell, read once for all families */
 
 typedef struct {
-    ngx_str_t                         labels;
+    ngx_array_t                      *bounds;
+    ngx_array_t                       samples;
     ngx_http_canary_shard_t           sum;
-} ngx_http_canary_sample_t;
+} ngx_http_canary_page_t;
 
 
-typedef struct {
-    char                             *name;
-    char                             *type;
-    char                             *help;
-
-    /* one of them: of zones and upstreams, or of each cell */
-
-    void                            (*print)(ngx_http_canary_out_t *out,
-                                             ngx_http_canary_main_conf_t *cmcf,
-                                             char *name);
-    ngx_http_canary_cell_pt           cell;
-} ngx_http_canary_metric_t;
-
-
-static void ngx_http_canary_metric_zone(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name, size_t offset,
-    ngx_uint_t unit);
-static void ngx_http_canary_metric_build(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_metric_generation(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_metric_persisted(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_metric_zone_bytes(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_metric_zone_used(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_metric_revision(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_metric_lapsed(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_metric_tripped(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_metric_weight(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name);
-static void ngx_http_canary_cell_selections(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_attempts(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_in_flight(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_failures(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_responses(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_aborts(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_rescued(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_judged(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_errors(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static void ngx_http_canary_cell_latency(ngx_http_canary_out_t *out,
-    char *name, ngx_str_t *labels, ngx_http_canary_shard_t *sum);
-static uint64_t ngx_http_canary_edge(ngx_uint_t bucket);
+static ngx_int_t ngx_http_canary_metrics_step(ngx_http_canary_task_t *task);
 static ngx_int_t ngx_http_canary_sample(ngx_http_request_t *r,
-    ngx_http_canary_main_conf_t *cmcf, ngx_array_t *samples);
+    ngx_http_canary_page_t *page, ngx_http_canary_srv_conf_t *conf);
+static ngx_int_t ngx_http_canary_sample_cell(ngx_http_request_t *r,
+    ngx_http_canary_page_t *page, ngx_http_canary_sample_t *s);
+static ngx_int_t ngx_http_canary_sample_labels(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_uint_t group, ngx_uint_t cell,
+    ngx_str_t *labels);
+static u_char *ngx_http_canary_escape_label(u_char *p, ngx_str_t *value);
+static char *ngx_http_canary_add_bound(ngx_conf_t *cf, ngx_array_t *bounds,
+    ngx_str_t *value);
+static ngx_uint_t ngx_http_canary_nearest_edge(uint64_t us);
 
 
 static ngx_str_t  ngx_http_canary_text_type =
     ngx_string("text/plain; version=0.0.4");
 
 
-/* seconds; each bound is rounded down to an edge of the fine histogram */
+/* seconds; each bound is rounded to the nearest edge of the fine histogram */
 
-static ngx_uint_t  ngx_http_canary_bounds_us[] = {
-    1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000,
-    1000000, 2500000, 5000000, 10000000, 30000000, 0
-};
+static ngx_str_t  ngx_http_canary_default_bounds =
+    ngx_string("0.001,0.0025,0.005,0.01,0.025,0.05,0.1,0.25,0.5,1,2.5,5,10,"
+               "30");
 
 
 /* by cell: what the weights placed, those of a rule, or something else */
@@ -98,97 +53,13 @@ static char  *ngx_http_canary_placements[] = {
 };
 
 
-static ngx_http_canary_metric_t  ngx_http_canary_metric_list[] = {
-
-    { "nginx_canary_build_info", "gauge",
-      "Versions of the module and of nginx.",
-      ngx_http_canary_metric_build, NULL },
-
-    { "nginx_canary_generation", "gauge",
-      "Changes of any routing record in the zone since it was made.",
-      ngx_http_canary_metric_generation, NULL },
-
-    { "nginx_canary_persisted_generation", "gauge",
-      "The generation that the state file holds.",
-      ngx_http_canary_metric_persisted, NULL },
-
-    { "nginx_canary_zone_bytes", "gauge",
-      "Memory of the zone for upstreams and counters.",
-      ngx_http_canary_metric_zone_bytes, NULL },
-
-    { "nginx_canary_zone_used_bytes", "gauge",
-      "Memory of the zone that is taken.",
-      ngx_http_canary_metric_zone_used, NULL },
-
-    { "nginx_canary_revision", "gauge",
-      "Revision of the routing record that is served.",
-      ngx_http_canary_metric_revision, NULL },
-
-    { "nginx_canary_lapsed", "gauge",
-      "1 while the lease has run out and stable serves all.",
-      ngx_http_canary_metric_lapsed, NULL },
-
-    { "nginx_canary_tripped", "gauge",
-      "1 while the guard keeps a group from being chosen.",
-      ngx_http_canary_metric_tripped, NULL },
-
-    { "nginx_canary_weight_ratio", "gauge",
-      "Share of new assignments that the record gives to the group.",
-      ngx_http_canary_metric_weight, NULL },
-
-    { "nginx_canary_selections_total", "counter",
-      "Requests that were given to the group, by reason.",
-      NULL, ngx_http_canary_cell_selections },
-
-    { "nginx_canary_attempts_total", "counter",
-      "Attempts on servers of the group.",
-      NULL, ngx_http_canary_cell_attempts },
-
-    { "nginx_canary_attempts_in_flight", "gauge",
-      "Attempts that have not ended.",
-      NULL, ngx_http_canary_cell_in_flight },
-
-    { "nginx_canary_failures_total", "counter",
-      "Failed attempts, by kind.",
-      NULL, ngx_http_canary_cell_failures },
-
-    { "nginx_canary_responses_total", "counter",
-      "Responses of the group's servers, by class.",
-      NULL, ngx_http_canary_cell_responses },
-
-    { "nginx_canary_client_aborts_total", "counter",
-      "Attempts that ended because the client went away.",
-      NULL, ngx_http_canary_cell_aborts },
-
-    { "nginx_canary_rescued_total", "counter",
-      "Requests that failed on the group and were answered by stable.",
-      NULL, ngx_http_canary_cell_rescued },
-
-    { "nginx_canary_judged_requests_total", "counter",
-      "Requests placed by weight whose first attempt is judged.",
-      NULL, ngx_http_canary_cell_judged },
-
-    { "nginx_canary_judged_errors_total", "counter",
-      "Judged requests whose first attempt failed.",
-      NULL, ngx_http_canary_cell_errors },
-
-    { "nginx_canary_latency_seconds", "histogram",
-      "Time to the first byte of judged requests that did not fail.",
-      NULL, ngx_http_canary_cell_latency },
-
-    { NULL, NULL, NULL, NULL, NULL }
-};
-
-
-ngx_int_t
+static ngx_int_t
 ngx_http_canary_metrics_handler(ngx_http_request_t *r)
 {
     ngx_int_t                     rc;
-    ngx_uint_t                    i;
-    ngx_array_t                   samples;
-    ngx_http_canary_out_t         out;
-    ngx_http_canary_sample_t     *sample;
-    ngx_http_canary_metric_t     *m;
+    ngx_http_canary_page_t       *page;
+    ngx_http_canary_task_t       *task;
+    ngx_http_canary_loc_conf_t   *clcf;
     ngx_http_canary_main_conf_t  *cmcf;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
@@ -201,96 +72,161 @@ ngx_http_canary_metrics_handler(ngx_http_request_t *r)
         return rc;
     }
 
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_canary_module);
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
 
-    if (ngx_http_canary_sample(r, cmcf, &samples) != NGX_OK) {
+    task = ngx_pcalloc(r->pool, sizeof(ngx_http_canary_task_t));
+    page = ngx_palloc(r->pool, sizeof(ngx_http_canary_page_t));
+
+    if (task == NULL || page == NULL
+        || ngx_array_init(&page->samples, r->pool,
+                          3 * cmcf->upstreams.nelts + 1,
+                          sizeof(ngx_http_canary_sample_t))
+           != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    sample = samples.elts;
+    page->bounds = clcf->bounds;
 
-    ngx_http_canary_out_init(&out, r->pool);
+    task->step = ngx_http_canary_metrics_step;
+    task->data = page;
 
-    for (m = ngx_http_canary_metric_list; m->name; m++) {
-        ngx_http_canary_print(&out, "# HELP %s %s\n# TYPE %s %s\n",
-                              m->name, m->help, m->name, m->type);
+    return ngx_http_canary_run(r, task, &ngx_http_canary_text_type);
+}
 
-        if (m->print) {
-            m->print(&out, cmcf, m->name);
-            continue;
+
+/* major 0: reading, an upstream a step; then it counts the families */
+
+static ngx_int_t
+ngx_http_canary_metrics_step(ngx_http_canary_task_t *task)
+{
+    ngx_uint_t                    i, n;
+    ngx_http_request_t           *r;
+    ngx_http_canary_page_t       *page;
+    ngx_http_canary_zone_t      **zones;
+    ngx_http_canary_metric_t     *m;
+    ngx_http_canary_sample_t     *samples;
+    ngx_http_canary_srv_conf_t  **confs;
+    ngx_http_canary_main_conf_t  *cmcf;
+
+    r = task->request;
+    page = task->data;
+
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
+    zones = cmcf->zones.elts;
+    confs = cmcf->upstreams.elts;
+    samples = page->samples.elts;
+
+    if (task->major == 0) {
+
+        if (task->minor < cmcf->upstreams.nelts) {
+            return ngx_http_canary_sample(r, page, confs[task->minor++])
+                   == NGX_OK ? NGX_AGAIN : NGX_ERROR;
         }
 
-        for (i = 0; i < samples.nelts; i++) {
-            m->cell(&out, m->name, &sample[i].labels, &sample[i].sum);
-        }
+        task->major = 1;
+        task->minor = 0;
     }
 
-    return ngx_http_canary_send(r, &out, NGX_HTTP_OK,
-                                &ngx_http_canary_text_type);
+    m = &ngx_http_canary_metric_list[task->major - 1];
+
+    if (m->name == NULL) {
+        return NGX_OK;
+    }
+
+    if (task->minor == 0) {
+        ngx_http_canary_print(&task->out, "# HELP %s %s\n# TYPE %s %s\n",
+                              m->name, m->help, m->name, m->type);
+    }
+
+    switch (m->of) {
+
+    case NGX_HTTP_CANARY_OF_ZONES:
+        n = cmcf->zones.nelts;
+        break;
+
+    case NGX_HTTP_CANARY_OF_UPSTREAMS:
+        n = cmcf->upstreams.nelts;
+        break;
+
+    case NGX_HTTP_CANARY_OF_CELLS:
+        n = page->samples.nelts;
+        break;
+
+    default: /* NGX_HTTP_CANARY_OF_NGINX */
+        n = 1;
+    }
+
+    for (i = 0; i < NGX_HTTP_CANARY_PER_STEP && task->minor < n; i++) {
+
+        switch (m->of) {
+
+        case NGX_HTTP_CANARY_OF_ZONES:
+            m->print(&task->out, m->name, zones[task->minor]);
+            break;
+
+        case NGX_HTTP_CANARY_OF_UPSTREAMS:
+            m->print(&task->out, m->name, confs[task->minor]);
+            break;
+
+        case NGX_HTTP_CANARY_OF_CELLS:
+            m->print(&task->out, m->name, &samples[task->minor]);
+            break;
+
+        default: /* NGX_HTTP_CANARY_OF_NGINX */
+            m->print(&task->out, m->name, NULL);
+        }
+
+        task->minor++;
+    }
+
+    if (task->minor == n) {
+        task->major++;
+        task->minor = 0;
+    }
+
+    return NGX_AGAIN;
 }
 
 
 static ngx_int_t
-ngx_http_canary_sample(ngx_http_request_t *r,
-    ngx_http_canary_main_conf_t *cmcf, ngx_array_t *samples)
+ngx_http_canary_sample(ngx_http_request_t *r, ngx_http_canary_page_t *page,
+    ngx_http_canary_srv_conf_t *conf)
 {
-    size_t                        len;
-    ngx_uint_t                    i, n, cell;
-    ngx_http_canary_sample_t     *s;
-    ngx_http_canary_srv_conf_t   *conf, **confs;
+    ngx_uint_t                 i, cell;
+    ngx_http_canary_sample_t  *s;
 
-    confs = cmcf->upstreams.elts;
+    /* a worker that serves only this location may be behind */
 
-    if (ngx_array_init(samples, r->pool, 2 * cmcf->upstreams.nelts + 1,
-                       sizeof(ngx_http_canary_sample_t))
-        != NGX_OK)
+    if (ngx_http_canary_shm_generation(conf->entry)
+        != conf->view.generation)
     {
-        return NGX_ERROR;
+        ngx_http_canary_refresh(conf);
     }
 
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        conf = confs[i];
+    for (i = 0; i < conf->ngroups; i++) {
+        for (cell = 0; cell < NGX_HTTP_CANARY_CELLS; cell++) {
 
-        /* a worker that serves only this location may be behind */
+            if (ngx_http_canary_shm_sum(conf->zone, conf->entry,
+                                        conf->groups[i].slot, cell,
+                                        &page->sum)
+                != NGX_OK)
+            {
+                continue;
+            }
 
-        if (ngx_http_canary_shm_generation(conf->entry)
-            != conf->view.generation)
-        {
-            ngx_http_canary_refresh(conf);
-        }
-
-        for (n = 0; n < conf->ngroups * NGX_HTTP_CANARY_CELLS; n++) {
-
-            cell = n % NGX_HTTP_CANARY_CELLS;
-
-            s = ngx_array_push(samples);
+            s = ngx_array_push(&page->samples);
             if (s == NULL) {
                 return NGX_ERROR;
             }
 
-            if (ngx_http_canary_shm_sum(conf->zone, conf->entry,
-                              conf->groups[n / NGX_HTTP_CANARY_CELLS].slot,
-                              cell, &s->sum)
-                != NGX_OK)
+            if (ngx_http_canary_sample_cell(r, page, s) != NGX_OK
+                || ngx_http_canary_sample_labels(r, conf, i, cell, &s->labels)
+                   != NGX_OK)
             {
-                samples->nelts--;
-                continue;
-            }
-
-            len = sizeof("upstream=\"\",group=\"\",placement=\"stratum1\"")
-                  + conf->upstream->host.len + NGX_HTTP_CANARY_NAME_LEN;
-
-            s->labels.data = ngx_pnalloc(r->pool, len);
-            if (s->labels.data == NULL) {
                 return NGX_ERROR;
             }
-
-            s->labels.len = ngx_sprintf(s->labels.data,
-                         "upstream=\"%V\",group=\"%V\",placement=\"%s\"",
-                         &conf->upstream->host,
-                         &conf->groups[n / NGX_HTTP_CANARY_CELLS].name,
-                         ngx_http_canary_placements[cell])
-                            - s->labels.data;
         }
     }
 
@@ -298,286 +234,157 @@ ngx_http_canary_sample(ngx_http_request_t *r,
 }
 
 
-static void
-ngx_http_canary_metric_build(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
+/* the last of the buckets is _count as well, whatever moves meanwhile */
+
+static ngx_int_t
+ngx_http_canary_sample_cell(ngx_http_request_t *r,
+    ngx_http_canary_page_t *page, ngx_http_canary_sample_t *s)
 {
-    ngx_http_canary_print(out, "%s{version=\"%s\",nginx=\"%s\"} 1\n", name,
-                          NGX_HTTP_CANARY_VERSION, NGINX_VERSION);
-}
+    uint64_t                  total;
+    ngx_uint_t                i, n, bucket, *bounds;
+    ngx_http_canary_shard_t  *sum;
 
-
-static void
-ngx_http_canary_metric_zone(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name, size_t offset,
-    ngx_uint_t unit)
-{
-    ngx_uint_t                    i;
-    ngx_http_canary_zone_t      **zones;
-    ngx_http_canary_zone_info_t   info;
-
-    zones = cmcf->zones.elts;
-
-    for (i = 0; i < cmcf->zones.nelts; i++) {
-        ngx_http_canary_shm_info(zones[i], &info);
-
-        ngx_http_canary_print(out, "%s{zone=", name);
-        ngx_http_canary_print_string(out, &zones[i]->name);
-        ngx_http_canary_print(out, "} %ui\n",
-                        unit * *(ngx_uint_t *) ((u_char *) &info + offset));
-    }
-}
-
-
-static void
-ngx_http_canary_metric_generation(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
-{
-    ngx_http_canary_metric_zone(out, cmcf, name,
-                        offsetof(ngx_http_canary_zone_info_t, generation), 1);
-}
-
-
-static void
-ngx_http_canary_metric_persisted(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
-{
-    ngx_http_canary_metric_zone(out, cmcf, name,
-                        offsetof(ngx_http_canary_zone_info_t, persisted), 1);
-}
-
-
-static void
-ngx_http_canary_metric_zone_bytes(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
-{
-    ngx_http_canary_metric_zone(out, cmcf, name,
-                        offsetof(ngx_http_canary_zone_info_t, pages),
-                        sizeof(ngx_http_canary_shard_t));
-}
-
-
-static void
-ngx_http_canary_metric_zone_used(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
-{
-    ngx_http_canary_metric_zone(out, cmcf, name,
-                        offsetof(ngx_http_canary_zone_info_t, pages_used),
-                        sizeof(ngx_http_canary_shard_t));
-}
-
-
-static void
-ngx_http_canary_metric_revision(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
-{
-    ngx_uint_t                    i;
-    ngx_http_canary_srv_conf_t  **confs;
-
-    confs = cmcf->upstreams.elts;
-
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        ngx_http_canary_print(out, "%s{upstream=", name);
-        ngx_http_canary_print_string(out, &confs[i]->upstream->host);
-        ngx_http_canary_print(out, "} %uL\n", confs[i]->view.record.revision);
-    }
-}
-
-
-static void
-ngx_http_canary_metric_lapsed(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
-{
-    ngx_uint_t                    i;
-    ngx_http_canary_srv_conf_t  **confs;
-
-    confs = cmcf->upstreams.elts;
-
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        ngx_http_canary_print(out, "%s{upstream=", name);
-        ngx_http_canary_print_string(out, &confs[i]->upstream->host);
-        ngx_http_canary_print(out, "} %ui\n",
-                              ngx_http_canary_lapsed(confs[i]) ? 1 : 0);
-    }
-}
-
-
-static void
-ngx_http_canary_metric_tripped(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
-{
-    ngx_uint_t                    i;
-    ngx_http_canary_srv_conf_t  **confs;
-
-    confs = cmcf->upstreams.elts;
-
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        ngx_http_canary_print(out, "%s{upstream=", name);
-        ngx_http_canary_print_string(out, &confs[i]->upstream->host);
-        ngx_http_canary_print(out, "} %ui\n",
-                              ngx_http_canary_tripped(confs[i])
-                              < confs[i]->ngroups ? 1 : 0);
-    }
-}
-
-
-static void
-ngx_http_canary_metric_weight(ngx_http_canary_out_t *out,
-    ngx_http_canary_main_conf_t *cmcf, char *name)
-{
-    ngx_uint_t                    i, n, weight;
-    ngx_http_canary_srv_conf_t   *conf, **confs;
-
-    confs = cmcf->upstreams.elts;
-
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        conf = confs[i];
-
-        for (n = 0; n < conf->ngroups; n++) {
-            weight = conf->view.record.weights[conf->groups[n].slot];
-
-            ngx_http_canary_print(out, "%s{upstream=", name);
-            ngx_http_canary_print_string(out, &conf->upstream->host);
-            ngx_http_canary_print(out, ",group=");
-            ngx_http_canary_print_string(out, &conf->groups[n].name);
-            ngx_http_canary_print(out, "} %ui.%04ui\n",
-                                  weight / NGX_HTTP_CANARY_WHOLE,
-                                  weight % NGX_HTTP_CANARY_WHOLE);
-        }
-    }
-}
-
-
-static void
-ngx_http_canary_cell_selections(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_uint_t  i;
+    sum = &page->sum;
 
     for (i = 0; i < NGX_HTTP_CANARY_REASONS; i++) {
-        ngx_http_canary_print(out, "%s{%V,reason=\"%V\"} %uA\n", name, labels,
-                              &ngx_http_canary_reasons[i],
-                              sum->selections[i]);
+        s->selections[i] = sum->selections[i];
     }
-}
-
-
-static void
-ngx_http_canary_cell_attempts(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_http_canary_print(out, "%s{%V} %uA\n", name, labels, sum->attempts);
-}
-
-
-static void
-ngx_http_canary_cell_in_flight(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_http_canary_print(out, "%s{%V} %uA\n", name, labels,
-                          sum->attempts - sum->finished);
-}
-
-
-static void
-ngx_http_canary_cell_failures(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_uint_t  i;
 
     for (i = 0; i < NGX_HTTP_CANARY_FAILURES; i++) {
-        ngx_http_canary_print(out, "%s{%V,kind=\"%V\"} %uA\n", name, labels,
-                              &ngx_http_canary_failures[i], sum->failures[i]);
+        s->failures[i] = sum->failures[i];
     }
-}
-
-
-static void
-ngx_http_canary_cell_responses(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_uint_t  i;
 
     for (i = 0; i < 5; i++) {
-        ngx_http_canary_print(out, "%s{%V,class=\"%uixx\"} %uA\n", name,
-                              labels, i + 1, sum->responses[i]);
+        s->responses[i] = sum->responses[i];
     }
-}
 
+    s->attempts = sum->attempts;
+    s->finished = sum->finished;
+    s->aborts = sum->aborts;
+    s->rescued = sum->rescued;
+    s->requests = sum->requests;
+    s->errors = sum->errors;
+    s->latency_sum = sum->latency_sum;
 
-static void
-ngx_http_canary_cell_aborts(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_http_canary_print(out, "%s{%V} %uA\n", name, labels, sum->aborts);
-}
+    s->bounds = page->bounds;
 
+    bounds = s->bounds->elts;
+    n = s->bounds->nelts;
 
-static void
-ngx_http_canary_cell_rescued(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_http_canary_print(out, "%s{%V} %uA\n", name, labels, sum->rescued);
-}
-
-
-static void
-ngx_http_canary_cell_judged(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_http_canary_print(out, "%s{%V} %uA\n", name, labels, sum->requests);
-}
-
-
-static void
-ngx_http_canary_cell_errors(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    ngx_http_canary_print(out, "%s{%V} %uA\n", name, labels, sum->errors);
-}
-
-
-/* _count is the last of the cumulated buckets, whatever moves meanwhile */
-
-static void
-ngx_http_canary_cell_latency(ngx_http_canary_out_t *out, char *name,
-    ngx_str_t *labels, ngx_http_canary_shard_t *sum)
-{
-    uint64_t    total;
-    ngx_uint_t  i, bucket, *bound;
+    s->buckets = ngx_palloc(r->pool, (n + 1) * sizeof(uint64_t));
+    if (s->buckets == NULL) {
+        return NGX_ERROR;
+    }
 
     total = 0;
     bucket = 0;
 
-    for (bound = ngx_http_canary_bounds_us; *bound; bound++) {
+    for (i = 0; i < n; i++) {
 
-        while (bucket < NGX_HTTP_CANARY_BUCKETS
-               && ngx_http_canary_edge(bucket + 1) <= *bound)
-        {
+        while (bucket < bounds[i]) {
             total += sum->latency[bucket++];
         }
 
-        ngx_http_canary_print(out, "%s_bucket{%V,le=\"%ui.%04ui\"} %uL\n",
-                              name, labels, *bound / 1000000,
-                              *bound % 1000000 / 100, total);
+        s->buckets[i] = total;
     }
 
-    for (i = bucket; i < NGX_HTTP_CANARY_BUCKETS; i++) {
-        total += sum->latency[i];
+    while (bucket < NGX_HTTP_CANARY_BUCKETS) {
+        total += sum->latency[bucket++];
     }
 
-    ngx_http_canary_print(out, "%s_bucket{%V,le=\"+Inf\"} %uL\n"
-                          "%s_sum{%V} %uA.%06uA\n%s_count{%V} %uL\n",
-                          name, labels, total,
-                          name, labels, sum->latency_sum / 1000000,
-                          sum->latency_sum % 1000000,
-                          name, labels, total);
+    s->buckets[n] = total;
+
+    return NGX_OK;
 }
 
 
-/* smallest latency of a bucket, in microseconds */
+static ngx_int_t
+ngx_http_canary_sample_labels(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_uint_t group, ngx_uint_t cell,
+    ngx_str_t *labels)
+{
+    u_char     *p;
+    ngx_str_t  *host, *name;
 
-static uint64_t
+    host = &conf->upstream->host;
+    name = &conf->groups[group].name;
+
+    labels->data = ngx_pnalloc(r->pool,
+                               sizeof("upstream=\"\",group=\"\","
+                                      "placement=\"stratum1\"")
+                               + 2 * (host->len + name->len));
+
+    if (labels->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(labels->data, "upstream=\"", sizeof("upstream=\"") - 1);
+    p = ngx_http_canary_escape_label(p, host);
+    p = ngx_cpymem(p, "\",group=\"", sizeof("\",group=\"") - 1);
+    p = ngx_http_canary_escape_label(p, name);
+
+    p = ngx_sprintf(p, "\",placement=\"%s\"",
+                    ngx_http_canary_placements[cell]);
+
+    labels->len = p - labels->data;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_canary_print_label(ngx_http_canary_out_t *out, char *name,
+    ngx_str_t *value)
+{
+    u_char     *p;
+    ngx_str_t   s;
+
+    p = ngx_pnalloc(out->pool, 2 * value->len);
+
+    if (p == NULL) {
+        out->failed = 1;
+        return;
+    }
+
+    s.data = p;
+    s.len = ngx_http_canary_escape_label(p, value) - p;
+
+    ngx_http_canary_print(out, "%s=\"%V\"", name, &s);
+}
+
+
+/* at most twice as long; not as JSON has it, which has escapes of its own */
+
+static u_char *
+ngx_http_canary_escape_label(u_char *p, ngx_str_t *value)
+{
+    size_t  i;
+
+    for (i = 0; i < value->len; i++) {
+
+        switch (value->data[i]) {
+
+        case '\\':
+        case '"':
+            *p++ = '\\';
+            *p++ = value->data[i];
+            break;
+
+        case '\n':
+            *p++ = '\\';
+            *p++ = 'n';
+            break;
+
+        default:
+            *p++ = value->data[i];
+        }
+    }
+
+    return p;
+}
+
+
+uint64_t
 ngx_http_canary_edge(ngx_uint_t bucket)
 {
     if (bucket < 16) {
@@ -585,4 +392,137 @@ ngx_http_canary_edge(ngx_uint_t bucket)
     }
 
     return (uint64_t) (bucket % 16 + 16) << (bucket / 16 - 1);
+}
+
+
+/* canary_metrics [buckets=0.005,0.01,...] */
+
+char *
+ngx_http_canary_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_canary_loc_conf_t  *clcf = conf;
+
+    char                      *rv;
+    u_char                    *p, *last;
+    ngx_str_t                 *value, list, bound;
+    ngx_http_core_loc_conf_t  *core;
+
+    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (core->handler) {
+        return "is duplicate";
+    }
+
+    core->handler = ngx_http_canary_metrics_handler;
+
+    list = ngx_http_canary_default_bounds;
+
+    if (cf->args->nelts == 2) {
+        value = cf->args->elts;
+
+        if (ngx_strncmp(value[1].data, "buckets=", 8) != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", "
+                               "buckets=seconds,... is one", &value[1]);
+            return NGX_CONF_ERROR;
+        }
+
+        list.data = value[1].data + 8;
+        list.len = value[1].len - 8;
+    }
+
+    clcf->bounds = ngx_array_create(cf->pool, 16, sizeof(ngx_uint_t));
+    if (clcf->bounds == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    p = list.data;
+    last = list.data + list.len;
+
+    do {
+        bound.data = p;
+        p = ngx_strlchr(p, last, ',');
+
+        if (p == NULL) {
+            p = last;
+        }
+
+        bound.len = p - bound.data;
+
+        rv = ngx_http_canary_add_bound(cf, clcf->bounds, &bound);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+
+    } while (p++ < last);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_canary_add_bound(ngx_conf_t *cf, ngx_array_t *bounds,
+    ngx_str_t *value)
+{
+    ngx_int_t    us;
+    ngx_uint_t  *bound, n;
+
+    us = ngx_atofp(value->data, value->len, 6);
+
+    if (us == NGX_ERROR || us < 1
+        || (uint64_t) us > ngx_http_canary_edge(NGX_HTTP_CANARY_BUCKETS - 1))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid bucket \"%V\", it must be in seconds, "
+                           "from 0.000001 to 130 with at most six decimals",
+                           value);
+        return NGX_CONF_ERROR;
+    }
+
+    if (bounds->nelts == NGX_HTTP_CANARY_MAX_BOUNDS) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"canary_metrics\" takes at most %d buckets",
+                           NGX_HTTP_CANARY_MAX_BOUNDS);
+        return NGX_CONF_ERROR;
+    }
+
+    n = ngx_http_canary_nearest_edge(us);
+
+    if (bounds->nelts) {
+        bound = bounds->elts;
+
+        if (n <= bound[bounds->nelts - 1]) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "bucket \"%V\" must be above the one before "
+                               "it, by about 6%% at least", value);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    bound = ngx_array_push(bounds);
+    if (bound == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *bound = n;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_canary_nearest_edge(uint64_t us)
+{
+    ngx_uint_t  n;
+
+    for (n = 1; ngx_http_canary_edge(n) < us; n++) { /* void */ }
+
+    if (n > 1 && us - ngx_http_canary_edge(n - 1)
+                 < ngx_http_canary_edge(n) - us)
+    {
+        n--;
+    }
+
+    return n;
 }

@@ -108,7 +108,7 @@ static ngx_command_t  ngx_http_canary_commands[] = {
       NULL },
 
     { ngx_string("canary_metrics"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_canary_metrics,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -311,6 +311,7 @@ ngx_http_canary_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc(); the handler is not inherited, so neither is this:
      *
      *     conf->write = 0;
+     *     conf->bounds = NULL;
      *     conf->keys = { NULL };
      *     conf->caches = { NULL };
      *     conf->warned = { NULL };
@@ -323,9 +324,9 @@ ngx_http_canary_create_loc_conf(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_canary_init_module(ngx_cycle_t *cycle)
 {
-    ngx_uint_t                    i;
+    ngx_uint_t                    i, n;
     ngx_http_canary_zone_t      **zones;
-    ngx_http_canary_srv_conf_t  **confs;
+    ngx_http_canary_srv_conf_t   *conf, **confs;
     ngx_http_canary_main_conf_t  *cmcf;
 
     cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_canary_module);
@@ -339,16 +340,37 @@ ngx_http_canary_init_module(ngx_cycle_t *cycle)
     confs = cmcf->upstreams.elts;
 
     for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        ngx_http_canary_refresh(confs[i]);
+        conf = confs[i];
+
+        ngx_http_canary_refresh(conf);
+
+        for (n = 0; n < NGX_HTTP_CANARY_SLOTS; n++) {
+            if (conf->view.removed & (1 << n)) {
+                ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                              "canary upstream \"%V\" has no group \"%V\" any "
+                              "more, its share goes to \"%V\"",
+                              &conf->upstream->host,
+                              ngx_http_canary_shm_slot_name(conf->entry, n),
+                              &conf->groups[conf->view.stable].name);
+            }
+        }
+    }
+
+    zones = cmcf->zones.elts;
+
+    for (i = 0; i < cmcf->zones.nelts; i++) {
+        ngx_http_canary_shm_report(zones[i], cycle->log);
     }
 
     if (ngx_test_config) {
         return NGX_OK;
     }
 
-    zones = cmcf->zones.elts;
-
     for (i = 0; i < cmcf->zones.nelts; i++) {
+
+        /* groups have new zones, in which nothing is drained */
+
+        ngx_http_canary_drain_apply(zones[i], cycle->log, 1);
 
         if (ngx_http_canary_state_init_module(cycle, zones[i]) != NGX_OK) {
             return NGX_ERROR;

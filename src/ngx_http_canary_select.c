@@ -17,6 +17,8 @@ static ngx_str_t ngx_http_canary_value(ngx_http_request_t *r,
     ngx_http_canary_value_t *cv);
 static ngx_uint_t ngx_http_canary_forced(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf);
+static ngx_uint_t ngx_http_canary_removed(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_record_t *record);
 static void ngx_http_canary_add_part(ngx_http_canary_part_t *parts,
     ngx_uint_t *n, ngx_uint_t *from, ngx_uint_t size, ngx_uint_t group);
 static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t key);
@@ -374,6 +376,7 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
         }
     }
 
+    view->removed = ngx_http_canary_removed(conf, record);
     view->guarded = conf->ngroups;
 
     for (i = 0; i < conf->ngroups; i++) {
@@ -486,6 +489,34 @@ ngx_http_canary_add_part(ngx_http_canary_part_t *parts, ngx_uint_t *n,
     }
 
     parts[*n - 1].upto = *from;
+}
+
+
+/*
+ * A group may have left the configuration while the record gives it weight or
+ * has it for stable.  Its share goes to stable, which then is the group that
+ * the configuration has first.
+ */
+
+static ngx_uint_t
+ngx_http_canary_removed(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_record_t *record)
+{
+    ngx_uint_t  i, removed;
+
+    removed = 1 << record->stable;
+
+    for (i = 0; i < NGX_HTTP_CANARY_SLOTS; i++) {
+        if (record->weights[i]) {
+            removed |= 1 << i;
+        }
+    }
+
+    for (i = 0; i < conf->ngroups; i++) {
+        removed &= ~(1 << conf->groups[i].slot);
+    }
+
+    return removed;
 }
 
 

@@ -12,6 +12,8 @@ static ngx_int_t ngx_http_canary_shm_create(ngx_http_canary_zone_t *zone);
 static ngx_int_t ngx_http_canary_shm_claim(ngx_http_canary_zone_t *zone);
 static ngx_int_t ngx_http_canary_shm_claim_entry(ngx_http_canary_zone_t *zone,
     ngx_http_canary_srv_conf_t *conf);
+static ngx_uint_t ngx_http_canary_shm_add_slot(
+    ngx_http_canary_entry_t *entry, ngx_str_t *name);
 static size_t ngx_http_canary_shm_need(ngx_http_canary_zone_t *zone,
     ngx_uint_t shards);
 static ngx_int_t ngx_http_canary_shm_small(ngx_http_canary_zone_t *zone);
@@ -34,6 +36,11 @@ ngx_http_canary_shm_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         /* a reload: old workers are using it, and it may yet fail */
 
         zone->sh = ozone->sh;
+
+        zone->moved = zone->state.len
+                      && (zone->state.len != ozone->state.len
+                          || ngx_memcmp(zone->state.data, ozone->state.data,
+                                        zone->state.len) != 0);
 
         if (zone->sh->magic != NGX_HTTP_CANARY_MAGIC
             || zone->sh->layout != NGX_HTTP_CANARY_LAYOUT)
@@ -186,7 +193,6 @@ ngx_http_canary_shm_claim_entry(ngx_http_canary_zone_t *zone,
 {
     ngx_str_t                *name;
     ngx_uint_t                i, n, slot;
-    ngx_http_canary_text_t   *bytes;
     ngx_http_canary_entry_t  *entry;
     ngx_http_canary_shctx_t  *sh;
     ngx_http_canary_shard_t  *shards;
@@ -234,9 +240,9 @@ found:
 
         if (slot == NGX_HTTP_CANARY_NO_SLOT) {
 
-            slot = entry->nslots;
+            slot = ngx_http_canary_shm_add_slot(entry, name);
 
-            if (slot == NGX_HTTP_CANARY_SLOTS) {
+            if (slot == NGX_HTTP_CANARY_NO_SLOT) {
                 ngx_log_error(NGX_LOG_EMERG, zone->shm_zone->shm.log, 0,
                               "canary upstream \"%V\" had %d different groups "
                               "since nginx started, restart it to add \"%V\"",
@@ -244,23 +250,18 @@ found:
                               name);
                 return NGX_ERROR;
             }
+        }
+
+        if (entry->cells[slot][NGX_HTTP_CANARY_WEIGHTED] == NULL) {
 
             shards = ngx_http_canary_shm_pages(sh, sh->shards);
             if (shards == NULL) {
                 return NGX_DECLINED;
             }
 
-            bytes = &entry->bytes[slot];
-            bytes->len = (u_char) name->len;
-            ngx_memcpy(bytes->data, name->data, name->len);
-
-            entry->names[slot].len = name->len;
-            entry->names[slot].data = bytes->data;
-            entry->cells[slot][NGX_HTTP_CANARY_WEIGHTED] = shards;
-
             ngx_memory_barrier();
 
-            entry->nslots = slot + 1;
+            entry->cells[slot][NGX_HTTP_CANARY_WEIGHTED] = shards;
         }
 
         conf->groups[i].slot = slot;
@@ -269,6 +270,62 @@ found:
     conf->entry = entry;
 
     return NGX_OK;
+}
+
+
+/* the mutex is held; the name is there as a whole before its slot is */
+
+static ngx_uint_t
+ngx_http_canary_shm_add_slot(ngx_http_canary_entry_t *entry, ngx_str_t *name)
+{
+    ngx_uint_t               slot;
+    ngx_http_canary_text_t  *bytes;
+
+    slot = entry->nslots;
+
+    if (slot == NGX_HTTP_CANARY_SLOTS) {
+        return NGX_HTTP_CANARY_NO_SLOT;
+    }
+
+    bytes = &entry->bytes[slot];
+    bytes->len = (u_char) name->len;
+    ngx_memcpy(bytes->data, name->data, name->len);
+
+    entry->names[slot].len = name->len;
+    entry->names[slot].data = bytes->data;
+
+    ngx_memory_barrier();
+
+    entry->nslots = slot + 1;
+
+    return slot;
+}
+
+
+ngx_int_t
+ngx_http_canary_shm_claim_name(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_str_t *name)
+{
+    ngx_int_t  rc;
+
+    if (name->len == 0 || name->len > NGX_HTTP_CANARY_NAME_LEN) {
+        return NGX_ERROR;
+    }
+
+    rc = NGX_OK;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (ngx_http_canary_shm_find_slot(entry, name) == NGX_HTTP_CANARY_NO_SLOT
+        && ngx_http_canary_shm_add_slot(entry, name)
+           == NGX_HTTP_CANARY_NO_SLOT)
+    {
+        rc = NGX_ERROR;
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return rc;
 }
 
 
@@ -336,6 +393,7 @@ ngx_http_canary_shm_pages(ngx_http_canary_shctx_t *sh, ngx_uint_t n)
     u_char  *p;
 
     if (n > sh->pages - sh->used) {
+        (void) ngx_atomic_fetch_add(&sh->refused, 1);
         return NULL;
     }
 
@@ -382,6 +440,80 @@ ngx_http_canary_shm_info(ngx_http_canary_zone_t *zone,
     info->shards = zone->sh->shards;
     info->pages = zone->sh->pages;
     info->pages_used = zone->sh->used;
+    info->refused = zone->sh->refused;
+    info->state = zone->sh->state;
+    info->state_errors = zone->sh->state_errors;
+}
+
+
+void
+ngx_http_canary_shm_report(ngx_http_canary_zone_t *zone, ngx_log_t *log)
+{
+    ngx_uint_t                    i;
+    ngx_http_canary_shctx_t      *sh;
+    ngx_http_canary_srv_conf_t  **confs;
+
+    if (log->log_level < NGX_LOG_DEBUG) {
+        return;
+    }
+
+    sh = zone->sh;
+    confs = zone->upstreams.elts;
+
+    for (i = 0; i < zone->upstreams.nelts; i++) {
+        ngx_log_error(NGX_LOG_DEBUG, log, 0,
+                      "canary upstream \"%V\" takes %uz bytes and, for each "
+                      "of its %ui groups, %uz for requests placed by weight "
+                      "and as many for pinned ones (%ui shards)",
+                      &confs[i]->upstream->host,
+                      (size_t) ngx_align(sizeof(ngx_http_canary_entry_t)
+                                         + confs[i]->entry->len,
+                                         NGX_HTTP_CANARY_PAGE),
+                      confs[i]->ngroups,
+                      (size_t) sh->shards * NGX_HTTP_CANARY_PAGE,
+                      sh->shards);
+    }
+
+    ngx_log_error(NGX_LOG_DEBUG, log, 0,
+                  "canary_zone \"%V\" has %uz bytes, of which %uz are taken",
+                  &zone->name, (size_t) sh->pages * NGX_HTTP_CANARY_PAGE,
+                  (size_t) sh->used * NGX_HTTP_CANARY_PAGE);
+}
+
+
+void **
+ngx_http_canary_shm_drains(ngx_http_canary_zone_t *zone)
+{
+    return zone->sh->drains;
+}
+
+
+void *
+ngx_http_canary_shm_page(ngx_http_canary_zone_t *zone)
+{
+    return ngx_http_canary_shm_pages(zone->sh, 1);
+}
+
+
+void
+ngx_http_canary_shm_touch(ngx_http_canary_zone_t *zone)
+{
+    zone->sh->generation++;
+}
+
+
+void
+ngx_http_canary_shm_state(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_state_e state)
+{
+    zone->sh->state = state;
+}
+
+
+void
+ngx_http_canary_shm_state_error(ngx_http_canary_zone_t *zone)
+{
+    (void) ngx_atomic_fetch_add(&zone->sh->state_errors, 1);
 }
 
 

@@ -25,6 +25,8 @@
 #define NGX_HTTP_CANARY_BUCKETS      384
 #define NGX_HTTP_CANARY_RULES        16
 #define NGX_HTTP_CANARY_RULES_SIZE   16384  /* of their text */
+#define NGX_HTTP_CANARY_DRAIN_PAGES  8
+#define NGX_HTTP_CANARY_PAGE         4096
 
 #define NGX_HTTP_CANARY_NO_SLOT      NGX_HTTP_CANARY_SLOTS
 
@@ -140,7 +142,21 @@ typedef struct {
     ngx_uint_t                       line;
     ngx_event_t                      event;          /* of the state file */
     ngx_uint_t                       unsaved;        /* failed, was said */
+    ngx_uint_t                       moved;          /* the state file */
 } ngx_http_canary_zone_t;
+
+
+/* what became of the state file at the start */
+
+typedef enum {
+    NGX_HTTP_CANARY_STATE_NONE = 0,         /* there is no state= */
+    NGX_HTTP_CANARY_STATE_MISSING,
+    NGX_HTTP_CANARY_STATE_UNREADABLE,
+    NGX_HTTP_CANARY_STATE_DAMAGED,
+    NGX_HTTP_CANARY_STATE_NEWER,
+    NGX_HTTP_CANARY_STATE_LOADED,
+    NGX_HTTP_CANARY_STATES
+} ngx_http_canary_state_e;
 
 
 /* what the zone as a whole says of itself */
@@ -152,6 +168,9 @@ typedef struct {
     ngx_uint_t                       shards;
     ngx_uint_t                       pages;
     ngx_uint_t                       pages_used;
+    ngx_uint_t                       refused;       /* no page was left */
+    ngx_uint_t                       state;         /* .._state_e */
+    ngx_uint_t                       state_errors;
 } ngx_http_canary_zone_info_t;
 
 
@@ -160,6 +179,8 @@ typedef struct {
 ngx_int_t ngx_http_canary_shm_init_zone(ngx_shm_zone_t *shm_zone, void *data);
 void ngx_http_canary_shm_info(ngx_http_canary_zone_t *zone,
     ngx_http_canary_zone_info_t *info);
+/* what each upstream takes of the zone, to a log of level debug */
+void ngx_http_canary_shm_report(ngx_http_canary_zone_t *zone, ngx_log_t *log);
 
 /* names */
 
@@ -218,12 +239,27 @@ typedef struct {
     ngx_http_canary_record_t         record;
 } ngx_http_canary_saved_t;
 
+/* makes room for a group that only the state file names */
+ngx_int_t ngx_http_canary_shm_claim_name(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_str_t *name);
+void ngx_http_canary_shm_state(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_state_e state);
+void ngx_http_canary_shm_state_error(ngx_http_canary_zone_t *zone);
 void ngx_http_canary_shm_loaded(ngx_http_canary_zone_t *zone);
 ngx_uint_t ngx_http_canary_shm_dirty(ngx_http_canary_zone_t *zone);
 ngx_int_t ngx_http_canary_shm_snapshot(ngx_http_canary_zone_t *zone,
     ngx_pool_t *pool, ngx_array_t *saved, ngx_atomic_uint_t *generation);
 ngx_int_t ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
     ngx_atomic_uint_t generation, u_char *temp, u_char *file);
+
+/*
+ * Drained servers: pages of their own, NULL from the first that is not used;
+ * the mutex is held to take one, and to say that something has changed.
+ */
+
+void **ngx_http_canary_shm_drains(ngx_http_canary_zone_t *zone);
+void *ngx_http_canary_shm_page(ngx_http_canary_zone_t *zone);
+void ngx_http_canary_shm_touch(ngx_http_canary_zone_t *zone);
 
 
 /* all that a request needs: has the record changed, has its lease run out */

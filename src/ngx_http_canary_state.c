@@ -1,28 +1,20 @@
 
 /*
- * The state file: the routing records of a zone, so that a restart goes on
- * where nginx stopped.
+ * The state file: the routing records of a zone and its drained servers, so
+ * that a restart goes on where nginx stopped.
  *
  *     nginx-canary-state 1 <crc32 of the rest> <its length>
- *     {"upstreams": {"app": {"revision": 7, ...}}}
+ *     {"upstreams": {"app": {"revision": 7, ...}},
+ *      "drained": [{"group": "blue", "server": "10.0.0.11:8080"}]}
  */
 
 
 #include "ngx_http_canary.h"
 
 
-#define NGX_HTTP_CANARY_STATE_MAGIC    "nginx-canary-state "
-#define NGX_HTTP_CANARY_STATE_VERSION  1
-#define NGX_HTTP_CANARY_STATE_MAX      (64 * 1024 * 1024)
 #define NGX_HTTP_CANARY_STATE_RETRY    1000
 
 
-static ngx_int_t ngx_http_canary_state_read(ngx_http_canary_zone_t *zone,
-    ngx_pool_t *pool, ngx_log_t *log, ngx_str_t *text);
-static ngx_int_t ngx_http_canary_state_check(ngx_http_canary_zone_t *zone,
-    ngx_log_t *log, ngx_str_t *text, ngx_str_t *body);
-static void ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone,
-    ngx_pool_t *pool, ngx_log_t *log, cJSON *json);
 static ngx_int_t ngx_http_canary_state_print(ngx_http_canary_zone_t *zone,
     ngx_pool_t *pool, ngx_http_canary_out_t *out,
     ngx_atomic_uint_t *generation);
@@ -33,235 +25,9 @@ static ngx_int_t ngx_http_canary_state_sync(u_char *dir);
 static u_char *ngx_http_canary_state_dir(ngx_http_canary_zone_t *zone,
     ngx_pool_t *pool);
 static void ngx_http_canary_state_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_http_canary_state_upgrading(
+    ngx_http_canary_zone_t *zone);
 static void ngx_http_canary_state_cleanup(void *data);
-
-
-/*
- * A file that cannot be used is said so and left: traffic starts as the
- * configuration has it.
- */
-
-ngx_int_t
-ngx_http_canary_state_load(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
-    ngx_log_t *log)
-{
-    cJSON      *json;
-    ngx_int_t   rc;
-    ngx_str_t   text, body;
-
-    rc = ngx_http_canary_state_read(zone, pool, log, &text);
-
-    if (rc != NGX_OK) {
-        return rc == NGX_DECLINED ? NGX_OK : NGX_ERROR;
-    }
-
-    if (ngx_http_canary_state_check(zone, log, &text, &body) != NGX_OK) {
-        return NGX_OK;
-    }
-
-    json = cJSON_ParseWithLength((char *) body.data, body.len);
-
-    if (json == NULL) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "canary state file \"%V\" is not JSON, ignored",
-                      &zone->state);
-        return NGX_OK;
-    }
-
-    ngx_http_canary_state_apply(zone, pool, log, json);
-
-    cJSON_Delete(json);
-
-    ngx_http_canary_shm_loaded(zone);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_canary_state_read(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
-    ngx_log_t *log, ngx_str_t *text)
-{
-    off_t            size;
-    ssize_t          n;
-    ngx_fd_t         fd;
-    ngx_int_t        rc;
-    ngx_file_info_t  fi;
-
-    fd = ngx_open_file(zone->state.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-
-        if (ngx_errno == NGX_ENOENT) {
-            ngx_log_error(NGX_LOG_NOTICE, log, 0,
-                          "canary state file \"%V\" is not there yet, "
-                          "weights are the configuration's", &zone->state);
-
-        } else {
-            ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                          ngx_open_file_n " canary state file \"%V\" failed, "
-                          "ignored", &zone->state);
-        }
-
-        return NGX_DECLINED;
-    }
-
-    rc = NGX_DECLINED;
-
-    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                      ngx_fd_info_n " \"%V\" failed", &zone->state);
-        goto done;
-    }
-
-    size = ngx_file_size(&fi);
-
-    if (!ngx_is_file(&fi) || size > NGX_HTTP_CANARY_STATE_MAX) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "canary state \"%V\" is no file or too large, ignored",
-                      &zone->state);
-        goto done;
-    }
-
-    text->data = ngx_pnalloc(pool, size + 1);
-    if (text->data == NULL) {
-        rc = NGX_ERROR;
-        goto done;
-    }
-
-    n = ngx_read_fd(fd, text->data, size);
-
-    if (n != size) {
-        ngx_log_error(NGX_LOG_ERR, log, n == -1 ? ngx_errno : 0,
-                      ngx_read_fd_n " \"%V\" failed, ignored", &zone->state);
-        goto done;
-    }
-
-    text->data[n] = '\0';
-    text->len = n;
-    rc = NGX_OK;
-
-done:
-
-    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
-                      ngx_close_file_n " \"%V\" failed", &zone->state);
-    }
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_http_canary_state_check(ngx_http_canary_zone_t *zone, ngx_log_t *log,
-    ngx_str_t *text, ngx_str_t *body)
-{
-    int         head;
-    size_t      len;
-    unsigned    version, crc;
-
-    /* the text ends with a NUL that is not part of it */
-
-    head = 0;
-
-    if (sscanf((char *) text->data,
-               NGX_HTTP_CANARY_STATE_MAGIC "%4u %8x %10zu\n%n",
-               &version, &crc, &len, &head)
-        < 1)
-    {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "\"%V\" is not a canary state file, ignored",
-                      &zone->state);
-        return NGX_DECLINED;
-    }
-
-    if (version != NGX_HTTP_CANARY_STATE_VERSION) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "canary state file \"%V\" has version %ui, this module "
-                      "reads %d, ignored", &zone->state,
-                      (ngx_uint_t) version, NGX_HTTP_CANARY_STATE_VERSION);
-        return NGX_DECLINED;
-    }
-
-    body->data = text->data + head;
-    body->len = text->len - head;
-
-    if (head == 0 || body->len != len
-        || ngx_crc32_long(body->data, body->len) != crc)
-    {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "canary state file \"%V\" is cut short or damaged, "
-                      "ignored", &zone->state);
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
-    ngx_log_t *log, cJSON *json)
-{
-    cJSON                        *upstreams, *item;
-    uint64_t                      present;
-    ngx_str_t                    *name, rules;
-    ngx_uint_t                    i;
-    ngx_http_canary_error_t       error;
-    ngx_http_canary_record_t      record;
-    ngx_http_canary_srv_conf_t  **confs;
-
-    upstreams = cJSON_GetObjectItemCaseSensitive(json, "upstreams");
-    confs = zone->upstreams.elts;
-
-    /* what a list has, has no names */
-
-    if (!cJSON_IsObject(upstreams)) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "canary state file \"%V\" has no records, ignored",
-                      &zone->state);
-        return;
-    }
-
-    for (i = 0; i < zone->upstreams.nelts; i++) {
-        name = &confs[i]->upstream->host;
-
-        cJSON_ArrayForEach(item, upstreams) {
-            if (ngx_strlen(item->string) == name->len
-                && ngx_memcmp(item->string, name->data, name->len) == 0)
-            {
-                break;
-            }
-        }
-
-        if (item == NULL) {
-            continue;
-        }
-
-        /* rules of places stay, and match nobody without canary_geoip */
-
-        if (ngx_http_canary_parse_record(item, pool, confs[i]->entry, 1,
-                                         &record, &rules, &error)
-            != NGX_OK)
-        {
-            ngx_log_error(NGX_LOG_ERR, log, 0,
-                          "record of canary upstream \"%V\" in state file "
-                          "\"%V\" is ignored: \"%s\" %s", name, &zone->state,
-                          error.field, error.detail);
-            continue;
-        }
-
-        if (ngx_http_canary_shm_put(zone, confs[i]->entry, &record, &rules,
-                                    &present)
-            == NGX_ERROR)
-        {
-            ngx_log_error(NGX_LOG_ERR, log, 0,
-                          "record of canary upstream \"%V\" in state file "
-                          "\"%V\" is ignored: canary_zone \"%V\" is full",
-                          name, &zone->state, &zone->name);
-        }
-    }
-}
 
 
 ngx_int_t
@@ -319,6 +85,10 @@ ngx_http_canary_state_save(ngx_http_canary_zone_t *zone, ngx_log_t *log)
     }
 
 done:
+
+    if (rc != NGX_OK) {
+        ngx_http_canary_shm_state_error(zone);
+    }
 
     if (rc != NGX_OK && !zone->unsaved) {
         zone->unsaved = 1;
@@ -381,7 +151,9 @@ ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
         ngx_http_canary_print_record(out, s[i].entry, &s[i].record, &rules);
     }
 
-    ngx_http_canary_print(out, "\n}}\n");
+    ngx_http_canary_print(out, "\n},\n\"drained\": ");
+    ngx_http_canary_drain_save(zone, out);
+    ngx_http_canary_print(out, "}\n");
 
     ngx_crc32_init(crc);
 
@@ -411,7 +183,7 @@ ngx_http_canary_state_write(ngx_http_canary_zone_t *zone, ngx_log_t *log,
     ngx_http_canary_out_t *out, ngx_atomic_uint_t generation, u_char *temp)
 {
     char         *what;
-    size_t        size;
+    u_char       *p;
     ssize_t       n;
     ngx_fd_t      fd;
     ngx_int_t     rc;
@@ -432,11 +204,15 @@ ngx_http_canary_state_write(ngx_http_canary_zone_t *zone, ngx_log_t *log,
     what = ngx_write_fd_n;
 
     for (cl = out->first; cl; cl = cl->next) {
-        size = cl->buf->last - cl->buf->pos;
-        n = ngx_write_fd(fd, cl->buf->pos, size);
 
-        if (n == -1 || (size_t) n != size) {
-            goto failed;
+        /* a disk that gets full writes some, and says so the next time */
+
+        for (p = cl->buf->pos; p < cl->buf->last; p += n) {
+            n = ngx_write_fd(fd, p, cl->buf->last - p);
+
+            if (n == -1) {
+                goto failed;
+            }
         }
     }
 
@@ -530,6 +306,15 @@ ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
         return NGX_OK;
     }
 
+    if (zone->moved) {
+
+        /* the new file has nothing yet */
+
+        ngx_shmtx_lock(&zone->shpool->mutex);
+        ngx_http_canary_shm_touch(zone);
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+    }
+
     dir = ngx_http_canary_state_dir(zone, cycle->pool);
     if (dir == NULL) {
         return NGX_ERROR;
@@ -559,8 +344,9 @@ ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
 
 
 /*
- * One worker looks after the file: a worker that was killed between a change
- * and its file, or a disk that was full, is made good.
+ * One worker looks after the zone: a worker that was killed between a change
+ * and its file, a disk that was full, a drained server that a name came to
+ * mean again, two nginx that share the file during a binary upgrade.
  */
 
 ngx_int_t
@@ -571,19 +357,18 @@ ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
     ngx_event_t         *ev;
     ngx_pool_cleanup_t  *cln;
 
-    if (zone->state.len == 0) {
-        return NGX_OK;
-    }
+    if (zone->state.len) {
+        dir = ngx_http_canary_state_dir(zone, cycle->pool);
+        if (dir == NULL) {
+            return NGX_ERROR;
+        }
 
-    dir = ngx_http_canary_state_dir(zone, cycle->pool);
-    if (dir == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (access((const char *) dir, W_OK) == -1) {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "canary state directory \"%s\" cannot be written by "
-                      "the worker, records will not survive a restart", dir);
+        if (access((const char *) dir, W_OK) == -1) {
+            ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                          "canary state directory \"%s\" cannot be written "
+                          "by the worker, records will not survive a restart",
+                          dir);
+        }
     }
 
     /* without master process an old cycle ends before its process does */
@@ -618,9 +403,36 @@ ngx_http_canary_state_handler(ngx_event_t *ev)
         return;
     }
 
-    (void) ngx_http_canary_state_save(zone, ev->log);
+    ngx_http_canary_drain_apply(zone, ev->log, 0);
+
+    if (zone->state.len) {
+
+        if (ngx_http_canary_state_upgrading(zone)) {
+            ngx_http_canary_state_merge(zone, ev->log);
+        }
+
+        (void) ngx_http_canary_state_save(zone, ev->log);
+    }
 
     ngx_add_timer(ev, NGX_HTTP_CANARY_STATE_RETRY);
+}
+
+
+/*
+ * From USR2 until the old nginx ends there are two, each with a zone of its
+ * own, and a change reaches one of them.
+ */
+
+static ngx_uint_t
+ngx_http_canary_state_upgrading(ngx_http_canary_zone_t *zone)
+{
+    ngx_core_conf_t  *ccf;
+    ngx_file_info_t   fi;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(zone->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    return ngx_file_info(ccf->oldpid.data, &fi) != NGX_FILE_ERROR;
 }
 
 

@@ -77,7 +77,7 @@ static void
 ngx_http_canary_print_effective(ngx_http_canary_out_t *out,
     ngx_http_canary_srv_conf_t *conf)
 {
-    ngx_uint_t                 i, lapsed, tripped, weight, rest;
+    ngx_uint_t                 i, n, lapsed, tripped, weight, rest;
     ngx_http_canary_view_t    *view;
 
     view = &conf->view;
@@ -112,7 +112,19 @@ ngx_http_canary_print_effective(ngx_http_canary_out_t *out,
         ngx_http_canary_print_weight(out, weight);
     }
 
-    ngx_http_canary_print(out, "}, \"lapsed\": %s, \"tripped\": ",
+    ngx_http_canary_print(out, "}, \"stable\": ");
+    ngx_http_canary_print_string(out, &conf->groups[view->stable].name);
+    ngx_http_canary_print(out, ", \"removed\": [");
+
+    for (i = 0, n = 0; i < NGX_HTTP_CANARY_SLOTS; i++) {
+        if (view->removed & (1 << i)) {
+            ngx_http_canary_print(out, n++ ? ", " : "");
+            ngx_http_canary_print_string(out,
+                               ngx_http_canary_shm_slot_name(conf->entry, i));
+        }
+    }
+
+    ngx_http_canary_print(out, "], \"lapsed\": %s, \"tripped\": ",
                           lapsed ? "true" : "false");
 
     if (tripped < conf->ngroups) {
@@ -138,8 +150,9 @@ static void
 ngx_http_canary_print_group(ngx_http_canary_out_t *out,
     ngx_http_canary_srv_conf_t *conf, ngx_uint_t group)
 {
-    ngx_uint_t               i, n, slot;
-    ngx_http_canary_shard_t  sum;
+    ngx_uint_t                     i, n, slot;
+    ngx_http_canary_shard_t        sum;
+    ngx_http_upstream_rr_peers_t  *peers;
 
     slot = conf->groups[group].slot;
 
@@ -172,6 +185,13 @@ ngx_http_canary_print_group(ngx_http_canary_out_t *out,
     {
         ngx_http_canary_print(out, ", \"pinned\": ");
         ngx_http_canary_print_cell(out, &sum);
+    }
+
+    peers = ngx_http_canary_drain_peers(conf->groups[group].upstream);
+
+    if (peers) {
+        ngx_http_canary_print(out, ", \"servers\": ");
+        ngx_http_canary_print_servers(out, peers, NULL);
     }
 
     ngx_http_canary_print(out, "}");

@@ -691,6 +691,13 @@ ngx_http_canary_outcome(ngx_http_canary_peer_t *cp, ngx_peer_connection_t *pc,
         return NGX_HTTP_CANARY_FAIL_RESET;
     }
 
+    if (r->upstream->upgrade) {
+
+        /* it was answered by then, whoever ends the connection and how */
+
+        return NGX_HTTP_CANARY_ANSWERED;
+    }
+
     if (r->connection->error || us->header_time == (ngx_msec_t) -1) {
         return NGX_HTTP_CANARY_ABORTED;
     }

@@ -61,8 +61,8 @@ is_deeply $app->{record}, {
     salt => '', lease_ms => 0, on_lapse => 'stable',
 }, 'the default record';
 is_deeply $app->{effective}, {
-    weights => { blue => 100, green => 0 }, lapsed => JSON::PP::false, tripped => undef,
-    lease_left_ms => undef,
+    weights => { blue => 100, green => 0 }, stable => 'blue', removed => [],
+    lapsed => JSON::PP::false, tripped => undef, lease_left_ms => undef,
 }, 'what is served';
 is_deeply [sort keys %{ $app->{groups} }], [qw(blue green)], 'groups';
 

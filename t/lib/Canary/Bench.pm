@@ -5,6 +5,7 @@ package Canary::Bench;
 use strict;
 use warnings;
 
+use Canary::BenchStall ();
 use Canary::Process ();
 use Canary::Test;
 use POSIX ();
@@ -217,7 +218,8 @@ sub main {
     my @args = @_;
 
     my %parts = (throughput => \&throughput, instructions => \&instructions,
-        abort => \&aborts);
+        abort => \&aborts,
+        stall => sub { Canary::BenchStall::stall(\&percentile) });
     my @parts;
 
     $| = 1;
@@ -237,13 +239,13 @@ sub main {
 
         } else {
             print STDERR "usage: scripts/bench [throughput] [instructions] "
-                . "[abort] [--rounds N] [--seconds S] [--connections N] "
+                . "[abort] [stall] [--rounds N] [--seconds S] [--connections N] "
                 . "[--aborts N]\n";
             return 2;
         }
     }
 
-    @parts = qw(throughput instructions abort) unless @parts;
+    @parts = qw(throughput instructions abort stall) unless @parts;
 
     for my $i (0 .. $#parts) {
         print "\n" if $i;

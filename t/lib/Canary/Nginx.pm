@@ -66,7 +66,7 @@ sub conf {
     my $module = $s{module} // module();
     my $text = $module ? "load_module $module;\n" : '';
 
-    $text .= "user root;\n" if $> == 0;
+    $text .= "user " . ($s{user} // "root") . ";\n" if $> == 0;
     $text .= "daemon off;\nmaster_process "
         . ($s{single} ? 'off' : 'on') . ";\n"
         . "worker_processes $s{workers};\n"
@@ -293,8 +293,10 @@ sub reload {
     kill 'HUP', $self->{pid};
 
     wait_for {
+        # an address that is taken is tried again for some seconds
+
         return 1 if $refused = substr($self->error_log, $log)
-            =~ /\[emerg\]/;
+            =~ /\[emerg\](?!.* bind\(\) to )/;
         my @workers = $self->workers;
         @workers == $self->{workers} && !grep { $old{$_} } @workers;
     } 30, 'new workers after a reload';

@@ -47,7 +47,8 @@ on C<unix:DIR/api.sock> with C</canary/> and C</metrics>.
     app_block                          the whole upstream block "app"
     app, location, server              lines to add in these blocks
     main, events, http, upstreams, servers     likewise
-    proxy_pass, no_location, api_locations, keepalive, workers, log_level
+    proxy_pass, no_location, api_locations, keepalive, workers, log_level,
+    user (of the workers, if the test runs as root)
     conf       the whole text (C<< $nginx->{dir} >>, C<{port}>, C<{api}> are
                known after nginx())
     allow      [qr/../] for expected [alert] or [emerg] lines

@@ -39,7 +39,8 @@ sub new {
     slurp("$out.out") =~ /^ready (\S+)\n/
         or die 'backend: ' . slurp("$out.err");
 
-    $self->{target} = $1 =~ /^unix/ ? $1 : "127.0.0.1:$1";
+    my $where = $1;
+    $self->{target} = $where =~ /^unix/ ? $where : "127.0.0.1:$where";
 
     return $self;
 }
