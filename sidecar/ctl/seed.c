@@ -416,6 +416,10 @@ seed_record(const seed_t *seed, const char *text, uint64_t revision)
     record.revision = revision;
     record_localize(&record, seed->config->node);
 
+    if (record.rules[0] != '\0') {
+        return record_print(&record);   /* they may give it something */
+    }
+
     /* This nginx need not have a group that gets nothing. */
     for (kept = 0, i = 0; i < record.group_count; i++) {
         if (record.groups[i].weight > 0) {
