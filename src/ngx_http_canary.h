@@ -36,6 +36,19 @@
 #endif
 
 
+/* what is nearly always true, or next to never, and the function for that */
+
+#if (__GNUC__ >= 4)
+#define ngx_http_canary_mostly(x)    __builtin_expect((x) != 0, 1)
+#define ngx_http_canary_rarely(x)    __builtin_expect((x) != 0, 0)
+#define ngx_http_canary_rare         __attribute__((noinline, cold))
+#else
+#define ngx_http_canary_mostly(x)    (x)
+#define ngx_http_canary_rarely(x)    (x)
+#define ngx_http_canary_rare
+#endif
+
+
 #include "ngx_http_canary_shm.h"
 
 
@@ -47,6 +60,10 @@ typedef struct {
     ngx_str_t                        name;
     ngx_http_upstream_srv_conf_t    *upstream;
     ngx_uint_t                       slot;       /* of the name in the zone */
+
+    /* this worker's counters */
+
+    ngx_http_canary_shard_t         *shards[NGX_HTTP_CANARY_CELLS];
 } ngx_http_canary_group_t;
 
 
@@ -64,7 +81,7 @@ typedef struct {
  * pieces that did not fit elsewhere.
  */
 
-#define NGX_HTTP_CANARY_PARTS        24
+#define NGX_HTTP_CANARY_PARTS        25
 
 typedef struct {
     ngx_uint_t                       upto;
@@ -150,11 +167,22 @@ typedef struct {
     uint64_t                         seed;       /* of the salt */
     ngx_uint_t                       stable;     /* a group, as is canary */
     ngx_uint_t                       canary;
+
+    /*
+     * until then the lease holds, and what goes well on a group is counted
+     * there for the guard (NULL: it does not watch that one)
+     */
+
+    ngx_msec_t                       until;
+    ngx_http_canary_side_t          *well[NGX_HTTP_CANARY_GROUPS];
     ngx_uint_t                       guarded;    /* or ngroups: none is */
     ngx_uint_t                       removed;    /* slots in the record that
                                                     the configuration does
                                                     not have, as bits */
-    ngx_uint_t                       nparts;     /* stable has the rest */
+
+    /* all that buckets are in; stable's ends above them */
+
+    ngx_uint_t                       nparts;     /* but for that one */
     ngx_http_canary_part_t           parts[NGX_HTTP_CANARY_PARTS];
     ngx_http_canary_rules_t         *rules;      /* NULL: it has none */
 } ngx_http_canary_view_t;
@@ -164,7 +192,8 @@ struct ngx_http_canary_srv_conf_s {
     ngx_http_canary_zone_t          *zone;       /* NULL: not ours */
     ngx_http_upstream_srv_conf_t    *upstream;
     ngx_http_canary_entry_t         *entry;
-
+    ngx_int_t                        memo;       /* index of the variable
+                                                    that keeps choices */
     ngx_uint_t                       ngroups;
     ngx_http_canary_group_t          groups[NGX_HTTP_CANARY_GROUPS];
 
@@ -173,15 +202,12 @@ struct ngx_http_canary_srv_conf_s {
     ngx_http_canary_value_t         *force;
     ngx_flag_t                       failover;
     ngx_uint_t                       latency_response;
+    ngx_uint_t                       judged[NGX_HTTP_CANARY_CELLS];
+                                                 /* as a peer's */
 
     ngx_http_canary_view_t           view;
-
-    /* this worker's counters */
-
-    ngx_http_canary_shard_t         *shards[NGX_HTTP_CANARY_GROUPS]
-                                           [NGX_HTTP_CANARY_CELLS];
-
     ngx_uint_t                       keyed;      /* canary_key was given */
+    ngx_uint_t                       by_address; /* neither key nor cookie */
 };
 
 
@@ -227,23 +253,7 @@ typedef struct {
 } ngx_http_canary_loc_conf_t;
 
 
-/* the choice of one request and all its parts, for one upstream */
-
 typedef struct ngx_http_canary_choice_s  ngx_http_canary_choice_t;
-
-struct ngx_http_canary_choice_s {
-    ngx_http_canary_srv_conf_t      *conf;       /* NULL: none yet */
-    ngx_http_canary_choice_t        *next;
-    uint64_t                         revision;
-    ngx_uint_t                       group;
-    ngx_uint_t                       served;     /* the group of the last
-                                                    attempt */
-    ngx_uint_t                       cell;
-    ngx_http_canary_reason_e         reason;
-    ngx_uint_t                       counted;    /* as a selection */
-    ngx_uint_t                       bucket;     /* or NGX_HTTP_CANARY_WHOLE:
-                                                    it was not needed */
-};
 
 
 /* one run of the core's upstream code: attempts on the chosen group */
@@ -267,34 +277,47 @@ typedef struct {
 
     ngx_int_t                      (*process_header)(ngx_http_request_t *r);
 
+    ngx_uint_t                       judged;     /* the next attempt is, by
+                                                    its first byte (1) or its
+                                                    last (2) */
     ngx_uint_t                       attempts;
-    ngx_uint_t                       judged;     /* the next one is */
 
     /* a retry goes to stable; tries as free left them */
 
     ngx_uint_t                       failover;
-    ngx_uint_t                       tries;
     ngx_http_canary_shard_t         *failed;     /* of the group it left */
 
     /* of the first attempt */
 
+    struct timespec                  answered;   /* tv_sec 0: not timed */
     struct timespec                  started;
-    struct timespec                  first_byte; /* tv_sec -1: none came */
+
+    ngx_uint_t                       tries;
 } ngx_http_canary_peer_t;
 
 
 /*
- * What we remember of a request and all its parts.  Nearly all of them need
- * one choice and one run, so there is room for these, and the cleanup that
- * marks it in the pool is part of it: one allocation in place of four.
+ * The choice of one request and all its parts, for one upstream, with room
+ * for the run that nearly all of them are content with.
  */
 
-typedef struct {
-    ngx_pool_cleanup_t               cleanup;
-    ngx_http_canary_choice_t         first;
+struct ngx_http_canary_choice_s {
+    ngx_http_canary_srv_conf_t      *conf;
+    ngx_http_canary_choice_t        *next;
+    ngx_atomic_uint_t                generation;
+    uint64_t                         revision;
+    ngx_http_canary_side_t          *well;       /* or NULL, as in the view */
+    ngx_uint_t                       group;
+    ngx_uint_t                       served;     /* the group of the last
+                                                    attempt */
+    ngx_uint_t                       cell;
+    ngx_http_canary_reason_e         reason;
+    ngx_uint_t                       bucket;     /* or NGX_HTTP_CANARY_WHOLE:
+                                                    it was not needed */
+    ngx_uint_t                       used;       /* counted as a selection,
+                                                    and the peer is taken */
     ngx_http_canary_peer_t           peer;
-    ngx_uint_t                       used;       /* the peer is */
-} ngx_http_canary_ctx_t;
+};
 
 
 /* conf */
@@ -311,8 +334,13 @@ char *ngx_http_canary_merge_loc_conf(ngx_conf_t *cf, void *parent,
 
 /* select */
 
+ngx_int_t ngx_http_canary_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+/* makes a group's handlers run under ours */
+ngx_int_t ngx_http_canary_delegate(ngx_http_canary_peer_t *cp,
+    ngx_uint_t group, ngx_uint_t cell);
 ngx_http_canary_choice_t *ngx_http_canary_choose(ngx_http_request_t *r,
-    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_ctx_t **ctx);
+    ngx_http_canary_srv_conf_t *conf);
 void ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf);
 ngx_uint_t ngx_http_canary_lapsed(ngx_http_canary_srv_conf_t *conf);
 /* the group that the guard keeps from being chosen, or ngroups */
@@ -320,19 +348,26 @@ ngx_uint_t ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf);
 /* where the request's key falls */
 ngx_uint_t ngx_http_canary_place(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice);
-/* of weights by slot; all but stable's, how many there are is returned */
+/*
+ * Of weights by slot; how many there are is returned, but for the last, which
+ * is stable's and ends above all buckets.
+ */
 ngx_uint_t ngx_http_canary_make_parts(ngx_http_canary_srv_conf_t *conf,
     uint16_t *weights, ngx_http_canary_part_t *parts);
 
 /* variables */
 
 ngx_int_t ngx_http_canary_add_variables(ngx_conf_t *cf);
+ngx_int_t ngx_http_canary_memo_index(ngx_conf_t *cf);
 ngx_int_t ngx_http_canary_check_variables(ngx_conf_t *cf);
 
 /* cookie */
 
 ngx_str_t ngx_http_canary_id(ngx_http_request_t *r,
     ngx_http_canary_cookie_t *cookie);
+/* NGX_DECLINED: the request has no such cookie */
+ngx_int_t ngx_http_canary_get_cookie(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value);
 char *ngx_http_canary_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* geoip */
@@ -340,12 +375,37 @@ char *ngx_http_canary_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_http_canary_geo_t *ngx_http_canary_geoip_lookup(ngx_http_request_t *r);
 char *ngx_http_canary_geoip(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* upstream */
+/* upstream: what runs for each attempt */
+
+#define ngx_http_canary_upstream(pc)                                         \
+    ((ngx_http_upstream_t *)                                                 \
+         ((u_char *) (pc) - offsetof(ngx_http_upstream_t, peer)))
 
 ngx_int_t ngx_http_canary_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
-ngx_int_t ngx_http_canary_init_peer(ngx_http_request_t *r,
-    ngx_http_upstream_srv_conf_t *us);
+ngx_int_t ngx_http_canary_get_peer(ngx_peer_connection_t *pc, void *data);
+void ngx_http_canary_free_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t state);
+void ngx_http_canary_notify_peer(ngx_peer_connection_t *pc, void *data,
+    ngx_uint_t type);
+
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+ngx_int_t ngx_http_canary_set_session(ngx_peer_connection_t *pc, void *data);
+void ngx_http_canary_save_session(ngx_peer_connection_t *pc, void *data);
+#endif
+
+/* outcome */
+
+typedef enum {
+    NGX_HTTP_CANARY_ANSWERED = NGX_HTTP_CANARY_FAILURES,
+    NGX_HTTP_CANARY_ABORTED
+} ngx_http_canary_outcome_e;
+
+/* a failure, or one of the above */
+ngx_uint_t ngx_http_canary_outcome(ngx_http_canary_peer_t *cp,
+    ngx_peer_connection_t *pc, ngx_uint_t state);
+/* a failed attempt */
+void ngx_http_canary_guard(ngx_http_canary_peer_t *cp);
 
 /* record */
 
@@ -440,7 +500,7 @@ struct ngx_http_canary_task_s {
     ngx_event_t                      event;
 };
 
-ngx_int_t ngx_http_canary_run(ngx_http_request_t *r,
+ngx_int_t ngx_http_canary_run_task(ngx_http_request_t *r,
     ngx_http_canary_task_t *task, ngx_str_t *type);
 
 /* errors as application/problem+json */

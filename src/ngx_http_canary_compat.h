@@ -23,23 +23,23 @@
 #endif
 
 
-/* NGX_DECLINED: the request has no such cookie */
+/* the n-th Cookie header, which comes after that one, or NULL */
 
-static ngx_inline ngx_int_t
-ngx_http_canary_get_cookie(ngx_http_request_t *r, ngx_str_t *name,
-    ngx_str_t *value)
+static ngx_inline ngx_table_elt_t *
+ngx_http_canary_next_cookie(ngx_http_request_t *r, ngx_table_elt_t *h,
+    ngx_uint_t n)
 {
 #if (nginx_version >= 1023000)
 
-    return ngx_http_parse_multi_header_lines(r, r->headers_in.cookie, name,
-                                             value)
-           ? NGX_OK : NGX_DECLINED;
+    return h ? h->next : r->headers_in.cookie;
 
 #else
 
-    return ngx_http_parse_multi_header_lines(&r->headers_in.cookies, name,
-                                             value)
-           == NGX_DECLINED ? NGX_DECLINED : NGX_OK;
+    ngx_table_elt_t  **headers;
+
+    headers = r->headers_in.cookies.elts;
+
+    return n < r->headers_in.cookies.nelts ? headers[n] : NULL;
 
 #endif
 }

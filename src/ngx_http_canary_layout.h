@@ -24,14 +24,6 @@ typedef struct {
 } ngx_http_canary_text_t;
 
 
-/* [0] of stable, [1] of the guarded group */
-
-typedef struct {
-    ngx_atomic_t                     attempts[2];
-    ngx_atomic_t                     failures[2];
-} ngx_http_canary_window_t;
-
-
 struct ngx_http_canary_entry_s {
     ngx_http_canary_head_t           head;        /* must be first */
 
@@ -47,7 +39,7 @@ struct ngx_http_canary_entry_s {
 
     ngx_atomic_t                     half;
     ngx_atomic_t                     guarded;     /* the record's generation */
-    ngx_http_canary_window_t         window[2];
+    ngx_http_canary_side_t           window[2][NGX_HTTP_CANARY_SIDES];
 
     ngx_atomic_t                     nslots;
     ngx_str_t                        names[NGX_HTTP_CANARY_SLOTS];

@@ -92,7 +92,7 @@ ngx_http_canary_metrics_handler(ngx_http_request_t *r)
     task->step = ngx_http_canary_metrics_step;
     task->data = page;
 
-    return ngx_http_canary_run(r, task, &ngx_http_canary_text_type);
+    return ngx_http_canary_run_task(r, task, &ngx_http_canary_text_type);
 }
 
 

@@ -288,13 +288,14 @@ ngx_http_canary_create_srv_conf(ngx_conf_t *cf)
      *     conf->zone = NULL;
      *     conf->upstream = NULL;
      *     conf->entry = NULL;
+     *     conf->memo = 0;
      *     conf->ngroups = 0;
+     *     conf->groups = { 0 };
      *     conf->key = NULL;
      *     conf->cookie = NULL;
      *     conf->keyed = 0;
      *     conf->force = NULL;
      *     conf->view = { 0 };
-     *     conf->shards = { NULL };
      */
 
     conf->failover = NGX_CONF_UNSET;
@@ -576,6 +577,12 @@ ngx_http_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     name.len = value[1].len - 5;
 
     ccf->upstream = us;
+
+    ccf->memo = ngx_http_canary_memo_index(cf);
+    if (ccf->memo == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
     ccf->zone = ngx_http_canary_add_zone(cf, &name, 0);
 
     if (ccf->zone == NULL) {

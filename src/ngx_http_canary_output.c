@@ -190,8 +190,8 @@ ngx_http_canary_send(ngx_http_request_t *r, ngx_http_canary_out_t *out,
  */
 
 ngx_int_t
-ngx_http_canary_run(ngx_http_request_t *r, ngx_http_canary_task_t *task,
-    ngx_str_t *type)
+ngx_http_canary_run_task(ngx_http_request_t *r,
+    ngx_http_canary_task_t *task, ngx_str_t *type)
 {
     ngx_int_t            rc;
     ngx_http_cleanup_t  *cln;

@@ -76,6 +76,15 @@ ngx_http_canary_shm_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         return rc;
     }
 
+    ngx_log_debug5(NGX_LOG_DEBUG_CORE, shm_zone->shm.log, 0,
+                   "canary_zone \"%V\": %uz bytes an upstream, %uz a group "
+                   "and kind of placement, %ui of %ui pages taken",
+                   &zone->name,
+                   (size_t) ngx_align(sizeof(ngx_http_canary_entry_t),
+                                      NGX_HTTP_CANARY_PAGE),
+                   sizeof(ngx_http_canary_shard_t) * zone->sh->shards,
+                   zone->sh->used, zone->sh->pages);
+
     if (ozone == NULL && zone->state.len) {
 
         /* nobody else has this memory yet */

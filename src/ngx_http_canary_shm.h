@@ -125,6 +125,22 @@ typedef struct {
 } ngx_http_canary_head_t;
 
 
+/* half of the guard's window, of one side */
+
+typedef struct {
+    ngx_atomic_t                     generation;     /* of the record */
+    ngx_atomic_t                     attempts;
+    ngx_atomic_t                     failures;
+} ngx_http_canary_side_t;
+
+
+/* a group may be on neither */
+
+#define NGX_HTTP_CANARY_SIDE_STABLE  0
+#define NGX_HTTP_CANARY_SIDE_CANARY  1
+#define NGX_HTTP_CANARY_SIDES        2
+
+
 typedef struct ngx_http_canary_entry_s  ngx_http_canary_entry_t;
 typedef struct ngx_http_canary_shctx_s  ngx_http_canary_shctx_t;
 
@@ -214,12 +230,22 @@ ngx_int_t ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, uint64_t revision, uint64_t *present);
 
 /*
- * The outcome of an attempt on the guarded group (canary) or on stable, under
- * the record of that generation.  NGX_DONE: this one has tripped the guard.
+ * A failed attempt on the guarded group or on stable, under the record of that
+ * generation.  NGX_DONE: this one has tripped the guard.
  */
 ngx_int_t ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
-    ngx_http_canary_guard_t *guard, ngx_uint_t canary, ngx_uint_t failed);
+    ngx_http_canary_guard_t *guard, ngx_uint_t side);
+
+/*
+ * The half that is now, in which attempts that go well are counted as long as
+ * its generation is theirs, and when it ends.  NGX_DECLINED: the record has
+ * another generation, or its guard has tripped.
+ */
+ngx_int_t ngx_http_canary_shm_half(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
+    ngx_http_canary_guard_t *guard, ngx_http_canary_side_t **sides,
+    ngx_msec_t *until);
 
 /* counters */
 

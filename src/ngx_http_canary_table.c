@@ -13,6 +13,11 @@
     ((entry)->rules + ((generation) & 1) * NGX_HTTP_CANARY_RULES_SIZE)
 
 
+static ngx_http_canary_side_t *ngx_http_canary_shm_window(
+    ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
+    ngx_msec_t length);
+
+
 ngx_msec_int_t
 ngx_http_canary_shm_lease_left(ngx_http_canary_entry_t *entry)
 {
@@ -171,69 +176,39 @@ ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
 
 /*
  * Failures are counted under the mutex, which makes the one that trips exact:
- * there are few of them, or there is nothing more important.  What went well
- * takes it only where a new half begins.
+ * there are few of them, or there is nothing more important.
  */
 
 ngx_int_t
 ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
-    ngx_http_canary_guard_t *guard, ngx_uint_t canary, ngx_uint_t failed)
+    ngx_http_canary_guard_t *guard, ngx_uint_t side)
 {
-    uint64_t                   attempts[2], failures[2];
-    ngx_int_t                  rc;
-    ngx_atomic_uint_t          half;
-    ngx_http_canary_window_t  *w;
-
-    half = ngx_current_msec / (guard->window_ms / 2);
-
-    if (!failed && entry->half == half && entry->guarded == generation) {
-        ngx_http_canary_count(&entry->window[half & 1].attempts[canary], 1);
-        return NGX_OK;
-    }
+    uint64_t                 attempts[NGX_HTTP_CANARY_SIDES];
+    uint64_t                 failures[NGX_HTTP_CANARY_SIDES];
+    ngx_int_t                rc;
+    ngx_uint_t               i;
+    ngx_http_canary_side_t  *w;
 
     rc = NGX_OK;
 
     ngx_shmtx_lock(&zone->shpool->mutex);
 
-    if (entry->head.generation != generation
-        || entry->head.tripped == generation)
-    {
-        /* of a record that is gone, or nothing is left to be done */
+    w = ngx_http_canary_shm_window(entry, generation, guard->window_ms / 2);
 
+    if (w == NULL) {
         goto done;
     }
 
-    w = entry->window;
+    ngx_http_canary_count(&w[side].attempts, 1);
+    ngx_http_canary_count(&w[side].failures, 1);
 
-    if (entry->guarded != generation
-        || (ngx_atomic_int_t) (half - entry->half) > 1)
-    {
-        ngx_memzero(w, sizeof(entry->window));
-        entry->guarded = generation;
-        entry->half = half;
-
-    } else if ((ngx_atomic_int_t) (half - entry->half) == 1) {
-        ngx_memzero(&w[half & 1], sizeof(ngx_http_canary_window_t));
-        entry->half = half;
+    for (i = 0; i < NGX_HTTP_CANARY_SIDES; i++) {
+        attempts[i] = entry->window[0][i].attempts
+                      + entry->window[1][i].attempts;
+        failures[i] = entry->window[0][i].failures
+                      + entry->window[1][i].failures;
     }
-
-    /* a worker whose clock is behind counts for the half that is now */
-
-    half = entry->half & 1;
-
-    ngx_http_canary_count(&w[half].attempts[canary], 1);
-
-    if (!failed) {
-        goto done;
-    }
-
-    ngx_http_canary_count(&w[half].failures[canary], 1);
-
-    attempts[0] = w[0].attempts[0] + w[1].attempts[0];
-    attempts[1] = w[0].attempts[1] + w[1].attempts[1];
-    failures[0] = w[0].failures[0] + w[1].failures[0];
-    failures[1] = w[0].failures[1] + w[1].failures[1];
 
     /* stable does clearly better: at most half the canary's share fails */
 
@@ -250,6 +225,84 @@ done:
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_http_canary_shm_half(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
+    ngx_http_canary_guard_t *guard, ngx_http_canary_side_t **sides,
+    ngx_msec_t *until)
+{
+    ngx_http_canary_side_t  *w;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    w = ngx_http_canary_shm_window(entry, generation, guard->window_ms / 2);
+
+    if (w) {
+        *sides = w;
+        *until = (entry->half + 1) * (guard->window_ms / 2);
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return w ? NGX_OK : NGX_DECLINED;
+}
+
+
+/*
+ * The half that is now, made anew where time or the record has moved on; the
+ * mutex is held.  NULL: of a record that is gone, or nothing is left to be
+ * done.  A worker whose clock is behind counts for the half that is now.
+ */
+
+static ngx_http_canary_side_t *
+ngx_http_canary_shm_window(ngx_http_canary_entry_t *entry,
+    ngx_atomic_uint_t generation, ngx_msec_t length)
+{
+    ngx_uint_t         i, n;
+    ngx_atomic_uint_t  half;
+
+    if (entry->head.generation != generation
+        || entry->head.tripped == generation)
+    {
+        return NULL;
+    }
+
+    half = ngx_current_msec / length;
+
+    if (entry->guarded != generation
+        || (ngx_atomic_int_t) (half - entry->half) > 1)
+    {
+        n = 2;
+
+    } else if ((ngx_atomic_int_t) (half - entry->half) == 1) {
+        n = 1;
+
+    } else {
+        n = 0;
+    }
+
+    if (n) {
+        entry->guarded = generation;
+        entry->half = half;
+    }
+
+    half = entry->half;
+
+    for ( /* void */ ; n; n--, half++) {
+
+        ngx_memzero(entry->window[half & 1], sizeof(entry->window[0]));
+
+        ngx_memory_barrier();
+
+        for (i = 0; i < NGX_HTTP_CANARY_SIDES; i++) {
+            entry->window[half & 1][i].generation = generation;
+        }
+    }
+
+    return entry->window[entry->half & 1];
 }
 
 

@@ -14,7 +14,8 @@ typedef enum {
     NGX_HTTP_CANARY_VAR_REASON,
     NGX_HTTP_CANARY_VAR_REVISION,
     NGX_HTTP_CANARY_VAR_BUCKET,
-    NGX_HTTP_CANARY_VAR_ID
+    NGX_HTTP_CANARY_VAR_ID,
+    NGX_HTTP_CANARY_VAR_MEMO
 } ngx_http_canary_var_e;
 
 
@@ -32,6 +33,15 @@ static int ngx_libc_cdecl ngx_http_canary_cmp_names(const void *one,
     const void *two);
 static ngx_http_canary_srv_conf_t *ngx_http_canary_find_conf(
     ngx_http_request_t *r);
+
+
+/*
+ * Choices are kept in a variable that nobody reads as one.  r->ctx would be
+ * wiped by internal redirects; the variables of the main request are neither
+ * wiped nor copied while it lives.
+ */
+
+static ngx_str_t  ngx_http_canary_memo = ngx_string("canary_memo");
 
 
 static ngx_http_variable_t  ngx_http_canary_vars[] = {
@@ -53,6 +63,9 @@ static ngx_http_variable_t  ngx_http_canary_vars[] = {
 
     { ngx_string("canary_id"), NULL, ngx_http_canary_variable,
       NGX_HTTP_CANARY_VAR_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("canary_memo"), NULL, ngx_http_canary_variable,
+      NGX_HTTP_CANARY_VAR_MEMO, 0, 0 },
 
     { ngx_string("canary_group_"), NULL, ngx_http_canary_group_variable,
       0, NGX_HTTP_VAR_NOCACHEABLE|NGX_HTTP_VAR_PREFIX, 0 },
@@ -80,17 +93,24 @@ ngx_http_canary_add_variables(ngx_conf_t *cf)
 }
 
 
+ngx_int_t
+ngx_http_canary_memo_index(ngx_conf_t *cf)
+{
+    return ngx_http_get_variable_index(cf, &ngx_http_canary_memo);
+}
+
+
 static ngx_int_t
 ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data)
 {
     u_char                      *p;
     ngx_str_t                    s;
-    ngx_http_canary_ctx_t       *ctx;
     ngx_http_canary_choice_t    *choice;
     ngx_http_canary_srv_conf_t  *conf;
 
-    conf = ngx_http_canary_find_conf(r);
+    conf = (data == NGX_HTTP_CANARY_VAR_MEMO) ? NULL
+                                              : ngx_http_canary_find_conf(r);
 
     if (conf == NULL
         || (data == NGX_HTTP_CANARY_VAR_ID && conf->cookie == NULL))
@@ -99,7 +119,7 @@ ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
         return NGX_OK;
     }
 
-    choice = ngx_http_canary_choose(r, conf, &ctx);
+    choice = ngx_http_canary_choose(r, conf);
     if (choice == NULL) {
         return NGX_ERROR;
     }
@@ -155,7 +175,6 @@ ngx_http_canary_group_variable(ngx_http_request_t *r,
 {
     ngx_str_t  *name = (ngx_str_t *) data;
 
-    ngx_http_canary_ctx_t        *ctx;
     ngx_http_canary_name_t       *found;
     ngx_http_canary_choice_t     *choice;
     ngx_http_canary_main_conf_t  *cmcf;
@@ -169,7 +188,7 @@ ngx_http_canary_group_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    choice = ngx_http_canary_choose(r, found->conf, &ctx);
+    choice = ngx_http_canary_choose(r, found->conf);
     if (choice == NULL) {
         return NGX_ERROR;
     }
