@@ -54,7 +54,8 @@ DAEMON  := $(call objs,$(wildcard sidecar/*.c))
 CTL     := $(call objs,$(wildcard sidecar/ctl/*.c))
 # What canaryctl has of canaryd.
 SHARED  := $(call objs,$(addprefix sidecar/,config.c config_auth.c config_env.c \
-                              config_keys.c redis_tls.c))
+                              config_keys.c record.c redis_tls.c store_name.c \
+                              tally.c tick.c))
 UNIT    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
 TOOLS   := $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
 LUA     := $(wildcard sidecar/lua/*.lua)

@@ -203,7 +203,7 @@ static int
 agent_read_state(agent_upstream_t *u, const cJSON *json)
 {
     record_t      record;
-    const cJSON  *boot, *group;
+    const cJSON  *boot, *group, *tripped;
 
     boot = cJSON_GetObjectItemCaseSensitive(json, "boot");
 
@@ -241,6 +241,9 @@ agent_read_state(agent_upstream_t *u, const cJSON *json)
     json = cJSON_GetObjectItemCaseSensitive(json, "effective");
     u->node.lapsed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json,
                                                                   "lapsed"));
+    tripped = cJSON_GetObjectItemCaseSensitive(json, "tripped");
+    text_copy(u->node.tripped, sizeof(u->node.tripped),
+              cJSON_IsString(tripped) ? tripped->valuestring : "");
 
     return 0;
 }
@@ -320,6 +323,7 @@ agent_got_upstream(agent_t *agent, const cJSON *json)
     }
 
     u->present = true;
+    agent_drain(u, cJSON_GetObjectItemCaseSensitive(json, "groups"));
     counts = agent_count(u, cJSON_GetObjectItemCaseSensitive(json, "groups"));
 
     if (!u->reporting && store_ready(agent->store)) {

@@ -19,6 +19,10 @@ typedef struct {
     bool             based;        /* base is a reading of this boot */
     tally_t          base;
 
+    char             drain[RECORD_DRAIN_LEN];   /* as of the last route */
+    uint64_t         drain_revision;   /* of that route */
+    bool             draining;     /* a server's change is under way */
+
     bool             active;       /* as of the last route */
     char             rollout[96];
 
@@ -78,6 +82,12 @@ char *agent_fit(const agent_upstream_t *u, const char *text);
 
 /* agent_route.c; counts may be NULL. */
 void agent_report(agent_upstream_t *u, const char *counts);
+/* agent_drain.c: brings the servers of nginx's groups to what the route's
+ * record says of them, and notes which are drained and idle. */
+void agent_drain(agent_upstream_t *u, const cJSON *groups);
+/* The route was heard. */
+void agent_drain_route(agent_upstream_t *u, const store_route_t *route);
+
 /* A message: the upstream has another record, or rollout. */
 void agent_change(void *arg, const char *upstream, uint64_t revision);
 

@@ -144,10 +144,16 @@ agent_differs(const agent_upstream_t *u, const store_route_t *route)
         return true;
     }
 
-    return route->revision > 0 && route->revision == u->reported
-           && u->node.record.revision == u->reported
-           && record_parse_text(route->record, &record) == 0
-           && !record_same(&record, &u->node.record);
+    if (route->revision == 0 || route->revision != u->reported
+        || u->node.record.revision != u->reported
+        || record_parse_text(route->record, &record) != 0)
+    {
+        return false;
+    }
+
+    record_localize(&record, u->agent->config->node);
+
+    return !record_same(&record, &u->node.record);
 }
 
 
@@ -167,6 +173,7 @@ agent_route(agent_upstream_t *u, const store_route_t *route)
 
     u->active = route->active;
     text_copy(u->rollout, sizeof(u->rollout), route->rollout);
+    agent_drain_route(u, route);
 
     if (route->revision > u->node.record.revision && route->record != NULL) {
         agent_apply(u->agent, u->name, route->revision, route->record);
@@ -264,6 +271,7 @@ agent_apply(agent_t *agent, const char *upstream, uint64_t revision,
     const char *text)
 {
     char              *copy;
+    record_t           record;
     agent_upstream_t  *u;
 
     u = agent_find(agent, upstream);
@@ -275,7 +283,14 @@ agent_apply(agent_t *agent, const char *upstream, uint64_t revision,
         return;
     }
 
-    copy = strdup(text);
+    if (record_parse_text(text, &record) == 0) {
+        record_localize(&record, agent->config->node);
+        copy = record_text(&record);
+
+    } else {
+        copy = strdup(text);       /* nginx will say what is wrong with it */
+    }
+
     if (copy == NULL) {
         return;
     }

@@ -436,6 +436,7 @@ cJSON *
 api_rollout(const api_t *api, const store_rollout_t *all)
 {
     bool         evident;
+    cJSON       *json;
     fleet_t      fleet;
     record_t     present;
     release_t    release;
@@ -456,6 +457,9 @@ api_rollout(const api_t *api, const store_rollout_t *all)
     fleet_count(all, store_now(api->store), api_live_ms(api),
                 all->route.revision, &fleet);
 
-    return release_json(&release, evident ? &evidence : NULL, &present,
+    json = release_json(&release, evident ? &evidence : NULL, &present,
                         fleet.live, fleet.confirmed);
+    release_free(&release);
+
+    return json;
 }

@@ -36,6 +36,7 @@ typedef struct {
     fleet_t             fleet;
     char               *record;    /* NULL: the record stays */
 
+    bool                taken_back;   /* it had succeeded */
     bool                committed;
     unsigned            node_count;
     unsigned            confirmed;
@@ -70,6 +71,7 @@ api_command_clean(api_job_t *job)
 
     free(command->record);
     free(command->nodes);
+    release_free(&command->release);
 }
 
 
@@ -251,6 +253,8 @@ api_command_check(command_job_t *command, const store_rollout_t *all)
 {
     cJSON  *extra;
 
+    release_free(&command->release);
+
     if (release_parse(all->doc, &command->release) != 0
         && !api_command_rebuild(command, all))
     {
@@ -383,6 +387,8 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     memset(&decision, 0, sizeof(decision_t));
     before = release->state;
     present = command->present;
+    command->taken_back = command->command == ROLLOUT_ABORT
+                          && release->state.state == ROLLOUT_SUCCEEDED;
 
     if (rollout_command(&release->spec, &release->state, command->command,
                         command->actor, command->reason, now, &events, error)
@@ -410,7 +416,7 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     }
 
     release->updated_ms = now;
-    release->finished_ms = rollout_active(&release->state) ? 0 : now;
+    release->finished_ms = rollout_ended(&release->state) ? now : 0;
 
     fleet_count(all, now, api_live_ms(api), command->present.revision,
                 &command->fleet);
@@ -479,6 +485,12 @@ api_command_done(void *arg, store_status_t status,
              LOG_S("reason", command->reason));
 
     command->committed = true;
+
+    if (command->taken_back && command->release.spec.environment[0] != '\0')
+    {
+        store_succeed(api->store, command->release.spec.environment,
+                      command->release.spec.version, false);
+    }
 
     if (command->record != NULL) {
         agent_apply(api->agent, command->upstream, command->present.revision,

@@ -194,7 +194,10 @@ api_stream(void *arg, http_exchange_t *exchange)
 static void
 api_events_clean(api_job_t *job)
 {
-    cJSON_Delete(((events_job_t *) job)->list);
+    events_job_t  *events = (events_job_t *) job;
+
+    cJSON_Delete(events->list);
+    release_free(&events->release);
 }
 
 
@@ -420,18 +423,20 @@ api_histogram(const tally_cell_t *cell)
 }
 
 
-/* {"green": [{"requests", "errors", "latency_us"}, ...strata], ...} */
+/* {"green": {"strata": [{"requests", "errors", "latency_us"}, ...]}}: as in
+ * nginx's API. */
 static cJSON *
 api_tally(const tally_t *tally)
 {
-    cJSON               *json, *strata, *item;
+    cJSON               *json, *group, *strata, *item;
     unsigned             g, s;
     const tally_cell_t  *cell;
 
     json = cJSON_CreateObject();
 
     for (g = 0; g < tally->count; g++) {
-        strata = cJSON_AddArrayToObject(json, tally->groups[g].name);
+        group = cJSON_AddObjectToObject(json, tally->groups[g].name);
+        strata = cJSON_AddArrayToObject(group, "strata");
 
         for (s = 0; s < TALLY_MAX_STRATA; s++) {
             cell = tally->groups[g].strata[s];
@@ -475,9 +480,15 @@ api_ticks_page(void *arg, store_status_t status, size_t count,
             continue;
         }
 
-        tick = cJSON_CreateObject();
+        tick = cJSON_Parse(ticks[i].judged.given);
+
+        if (!cJSON_IsObject(tick)) {
+            cJSON_Delete(tick);
+            tally_clear(&tally);
+            continue;
+        }
+
         cJSON_AddNumberToObject(tick, "at", (double) ticks[i].judged.at_ms);
-        cJSON_AddBoolToObject(tick, "warm", ticks[i].judged.warm);
         cJSON_AddItemToObject(tick, "groups", api_tally(&tally));
         cJSON_AddItemToArray(events->list, tick);
         tally_clear(&tally);
@@ -488,7 +499,8 @@ api_ticks_page(void *arg, store_status_t status, size_t count,
     cJSON_AddStringToObject(json, "stable", events->release.stable);
     cJSON_AddItemToObject(json, "spec", spec_print(&events->release.spec));
     cJSON_AddNumberToObject(json, "judged", events->evident
-                            ? (double) events->evidence.judge.ticks : 0);
+                            ? (double) events->evidence.arms[0].judge.ticks
+                            : 0);
     cJSON_AddItemToObject(json, "ticks", events->list);
     events->list = NULL;
 

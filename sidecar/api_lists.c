@@ -462,6 +462,7 @@ api_list_got(void *arg, store_status_t status, const store_rollout_t *all)
 
         if (created != NULL && release_parse(all->doc, &release) == 0) {
             item->created_ms = release.created_ms;
+            release_free(&release);
         }
     }
 

@@ -25,6 +25,7 @@ typedef struct {
 } create_job_t;
 
 
+static void api_create_promotes(void *arg, store_status_t status, bool has);
 static void api_create_read(create_job_t *create);
 static void api_create_got(void *arg, store_status_t status,
     const store_rollout_t *all);
@@ -37,7 +38,10 @@ static void api_create_unknown(void *arg, store_status_t status,
 static void
 api_create_clean(api_job_t *job)
 {
-    free(((create_job_t *) job)->evidence);
+    create_job_t  *create = (create_job_t *) job;
+
+    free(create->evidence);
+    spec_free(&create->spec);      /* the release borrows */
 }
 
 
@@ -75,16 +79,47 @@ api_create(void *arg, http_exchange_t *exchange)
                     spec_print_duration(api->config->tick_ms, text[1],
                                         sizeof(text[1])));
         http_answer_problem(exchange->request, 422, "lease", detail, NULL);
+        spec_free(&spec);
         return;
     }
 
     create = api_job_new(api, exchange, sizeof(create_job_t));
     if (create == NULL) {
+        spec_free(&spec);
         return;
     }
 
     create->job.clean = api_create_clean;
     create->spec = spec;
+
+    if (spec.promotion_from[0] != '\0') {
+        store_has_succeeded(api->store, spec.promotion_from, spec.version,
+                            api_create_promotes, create);
+        return;
+    }
+
+    api_create_read(create);
+}
+
+
+static void
+api_create_promotes(void *arg, store_status_t status, bool has)
+{
+    char           detail[API_DETAIL_LEN];
+    create_job_t  *create = arg;
+
+    if (status != STORE_OK) {
+        api_job_store(&create->job, status);
+        return;
+    }
+
+    if (!has) {
+        text_format(detail, sizeof(detail), "version %s has not succeeded in "
+                    "%s", create->spec.version, create->spec.promotion_from);
+        api_job_problem(&create->job, 409, "promotion", detail, NULL);
+        return;
+    }
+
     api_create_read(create);
 }
 
@@ -115,19 +150,17 @@ api_problem_busy(api_job_t *job, const char *rollout)
 
 /* 409 if other nodes have it, 422 if it is known nowhere. */
 static void
-api_create_lacks(create_job_t *create, const char *node,
-    const record_t *record, bool elsewhere)
+api_create_lacks(create_job_t *create, const char *group, const char *field,
+    const char *node, const record_t *record, bool elsewhere)
 {
-    char             detail[API_DETAIL_LEN];
-    cJSON           *extra;
-    size_t           len;
-    unsigned         k;
-    rollout_spec_t  *spec = &create->spec;
+    char       detail[API_DETAIL_LEN];
+    cJSON     *extra;
+    size_t     len;
+    unsigned   k;
 
-    len = (size_t) snprintf(detail, sizeof(detail), "%s%sis no group of %s "
-                            "on %s; its groups are",
-                            elsewhere ? spec->canary : "",
-                            elsewhere ? " " : "", spec->upstream, node);
+    len = (size_t) snprintf(detail, sizeof(detail), "%s is no group of %s on "
+                            "%s; its groups are", group,
+                            create->spec.upstream, node);
 
     for (k = 0; k < record->group_count && len < sizeof(detail); k++) {
         len += (size_t) snprintf(detail + len, sizeof(detail) - len, "%s %s",
@@ -135,27 +168,26 @@ api_create_lacks(create_job_t *create, const char *node,
     }
 
     if (!elsewhere) {
-        api_job_problem(&create->job, 422, "canary", detail, NULL);
+        api_job_problem(&create->job, 422, field, detail, NULL);
         return;
     }
 
     extra = cJSON_CreateObject();
     cJSON_AddStringToObject(extra, "node", node);
-    cJSON_AddStringToObject(extra, "group", spec->canary);
-    api_job_problem(&create->job, 409, "canary", detail, extra);
+    cJSON_AddStringToObject(extra, "group", group);
+    api_job_problem(&create->job, 409, field, detail, extra);
 }
 
 
-/* Are the groups known to every live node?  If not it is answered. */
+/* Is the group one of every live node?  If not it is answered. */
 static bool
-api_create_check(create_job_t *create, const store_rollout_t *all)
+api_create_group(create_job_t *create, const store_rollout_t *all,
+    const char *group, const char *field)
 {
-    bool             live, elsewhere;
-    char             detail[API_DETAIL_LEN];
-    size_t           i;
-    record_node_t    node, lacks;
-    const char      *name;
-    rollout_spec_t  *spec = &create->spec;
+    bool            live, elsewhere;
+    size_t          i;
+    const char     *name;
+    record_node_t   node, lacks;
 
     name = NULL;
     elsewhere = false;
@@ -168,7 +200,7 @@ api_create_check(create_job_t *create, const store_rollout_t *all)
             continue;
         }
 
-        if (record_group(&node.record, spec->canary) != NULL) {
+        if (record_group(&node.record, group) != NULL) {
             elsewhere = true;
 
         } else if (name == NULL) {
@@ -178,16 +210,99 @@ api_create_check(create_job_t *create, const store_rollout_t *all)
     }
 
     if (name != NULL) {
-        api_create_lacks(create, name, &lacks.record, elsewhere);
+        api_create_lacks(create, group, field, name, &lacks.record,
+                         elsewhere);
         return false;
     }
 
-    if (strcmp(create->present.stable, spec->canary) == 0) {
-        snprintf(detail, sizeof(detail), "%s is stable already",
-                 spec->canary);
-        api_job_problem(&create->job, 422, "canary", detail, NULL);
-        return false;
+    return true;
+}
+
+
+/* All that the spec names has to be there.  If not it is answered. */
+static bool
+api_create_check(create_job_t *create, const store_rollout_t *all)
+{
+    bool                   servers;
+    char                   detail[API_DETAIL_LEN];
+    char                   group[SPEC_NAME_LEN], field[SPEC_TEXT_LEN];
+    unsigned               i;
+    const rollout_spec_t  *spec = &create->spec;
+
+    for (i = 0; spec_group(spec, i, group, field) != NULL; i++) {
+        if (!api_create_group(create, all, group, field)) {
+            return false;
+        }
     }
+
+    /* the servers of the stable group may be rolled, too */
+    servers = spec->strategy == SPEC_ROLLING
+              && spec->rolling == SPEC_BY_SERVERS;
+
+    for (i = 0; !servers && i < (spec->arm_count ? spec->arm_count : 1); i++)
+    {
+        text_copy(group, sizeof(group), spec->arm_count > 0
+                                        ? spec->arms[i].name : spec->canary);
+
+        if (strcmp(create->present.stable, group) == 0) {
+            snprintf(detail, sizeof(detail), "%s is stable already", group);
+            api_job_problem(&create->job, 422, spec->arm_count > 0
+                            ? "groups" : "canary", detail, NULL);
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+static int
+api_create_compare(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+
+/* A rolling rollout without an order goes by the names of the live nodes;
+ * false: there are too many, and it is answered. */
+static bool
+api_create_order(create_job_t *create, const store_rollout_t *all)
+{
+    bool            live;
+    char            detail[API_DETAIL_LEN];
+    size_t          i;
+    unsigned        count;
+    const char     *names[SPEC_MAX_STAGES];
+    record_node_t   node;
+
+    if (create->spec.step_count > 0) {
+        return true;
+    }
+
+    count = 0;
+
+    for (i = 0; i < all->node_count; i++) {
+        if (!fleet_node(&all->nodes[i], store_now(create->job.api->store),
+                        api_live_ms(create->job.api), &node, &live)
+            || !live)
+        {
+            continue;
+        }
+
+        if (count == SPEC_MAX_STAGES) {
+            snprintf(detail, sizeof(detail), "must be given: there are more "
+                     "than %d live nodes; those that it does not name follow "
+                     "at the end", SPEC_MAX_STAGES);
+            api_job_problem(&create->job, 422, "rolling.order", detail,
+                            NULL);
+            return false;
+        }
+
+        names[count++] = all->nodes[i].node;
+    }
+
+    qsort(names, count, sizeof(names[0]), api_create_compare);
+    spec_set_targets(&create->spec, count, names);
 
     return true;
 }
@@ -228,7 +343,7 @@ api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
         return;
     }
 
-    if (!api_create_check(create, all)) {
+    if (!api_create_check(create, all) || !api_create_order(create, all)) {
         return;
     }
 

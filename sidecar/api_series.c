@@ -49,7 +49,7 @@ api_latency(const evidence_t *evidence)
     unsigned   i, first, last;
 
     (void) api_bins(&evidence->stable, s);
-    (void) api_bins(&evidence->canary, c);
+    (void) api_bins(&evidence->arms[0].traffic, c);
 
     first = LATENCY_BINS;
     last = 0;
@@ -127,10 +127,12 @@ api_series_got(void *arg, store_status_t status, const store_rollout_t *all)
     {
         cJSON_Delete(json);
         api_job_problem(job, 503, NULL, "out of memory", NULL);
-        return;
+
+    } else {
+        api_job_json(job, 200, json);
     }
 
-    api_job_json(job, 200, json);
+    release_free(&release);
 }
 
 

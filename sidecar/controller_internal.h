@@ -4,6 +4,7 @@
 #define CONTROLLER_INTERNAL_H
 
 #include "controller.h"
+#include "fleet.h"
 #include "release.h"
 
 #define CONTROLLER_MAX_DRIVES  1024
@@ -31,6 +32,8 @@ typedef struct {
     uint64_t          writing;     /* the commit under way: its new */
     char             *record;      /* revision (0: none) and record, */
     rollout_events_t  events;      /* and what happened */
+    char              environment[SPEC_NAME_LEN];  /* it succeeds in; "" */
+    char              version[SPEC_TEXT_LEN];
 } drive_t;
 
 struct controller_s {
@@ -53,6 +56,20 @@ struct controller_s {
 /* As controller_nudge(), but later. */
 void controller_nudge_in(controller_t *controller, const char *upstream,
     int64_t ms);
+
+/* What a tick saw. */
+typedef struct {
+    rollout_observation_t  observation;
+    fleet_t                fleet;  /* as it is before the decision */
+    store_judged_t         judged; /* texts owned; NULL: nothing was judged */
+} drive_seen_t;
+
+/* drive_observe.c: sums up what was counted since the evidence's position,
+ * judges it into the evidence, and says what the machine has to know. */
+void drive_observe(drive_t *drive, const store_rollout_t *all,
+    const release_t *release, const record_t *present, evidence_t *evidence,
+    drive_seen_t *seen, int64_t now, int64_t live);
+void drive_seen_free(drive_seen_t *seen);
 
 /* drive.c: the tick of one upstream, unless it is busy with the last. */
 void drive_begin(drive_t *drive);

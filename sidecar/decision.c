@@ -44,49 +44,90 @@ decision_state(const rollout_t *state)
 }
 
 
-cJSON *
-decision_limits(const judge_config_t *config)
+/* What the evidence of each group is held against. */
+static cJSON *
+decision_limits(const rollout_spec_t *spec)
 {
-    cJSON  *json;
+    cJSON           *json;
+    judge_config_t   config;
 
-    json = spec_print_analysis(config);
-    cJSON_AddNumberToObject(json, "log_harm", -log(config->alpha));
-    cJSON_AddNumberToObject(json, "log_safe", -log(config->beta));
+    spec_arm_analysis(spec, &config);
+    json = spec_print_analysis(&config);
+    cJSON_AddNumberToObject(json, "log_harm", -log(config.alpha));
+    cJSON_AddNumberToObject(json, "log_safe", -log(config.beta));
 
     return json;
 }
 
 
-cJSON *
-decision_counts(const release_t *release, const judge_result_t *result)
+static void
+decision_cell(cJSON *json, const char *name, const uint64_t counts[2])
 {
-    cJSON  *json, *cell;
+    cJSON  *cell;
+
+    cell = cJSON_AddObjectToObject(json, name);
+    cJSON_AddNumberToObject(cell, "requests", (double) counts[0]);
+    cJSON_AddNumberToObject(cell, "errors", (double) counts[1]);
+}
+
+
+/* {"requests", "errors"} by the groups' names, stable at the end. */
+static cJSON *
+decision_counts(const release_t *release, const evidence_t *evidence)
+{
+    cJSON           *json;
+    unsigned         i;
+    judge_result_t   result;
 
     json = cJSON_CreateObject();
 
-    cell = cJSON_AddObjectToObject(json, release->spec.canary);
-    cJSON_AddNumberToObject(cell, "requests", (double) result->requests[0]);
-    cJSON_AddNumberToObject(cell, "errors", (double) result->requests[1]);
+    for (i = 0; i < evidence->arm_count; i++) {
+        judge_result(&evidence->arms[i].judge, &result);
+        decision_cell(json, release_arm(release, i), result.requests);
+    }
 
-    cell = cJSON_AddObjectToObject(json, release->stable);
-    cJSON_AddNumberToObject(cell, "requests", (double) result->requests[2]);
-    cJSON_AddNumberToObject(cell, "errors", (double) result->requests[3]);
+    if (release_baseline(release, 0)[0] != '\0') {
+        judge_result(&evidence->arms[0].judge, &result);
+        decision_cell(json, release->stable, &result.requests[2]);
+    }
 
     return json;
 }
 
 
 static cJSON *
-decision_evidence(const evidence_t *evidence, const judge_result_t *result)
+decision_evidence(const evidence_arm_t *arm)
 {
-    char    odds[32];
-    cJSON  *json;
+    char             odds[32];
+    cJSON           *json;
+    judge_result_t   result;
 
-    json = judge_result_print(result);
+    judge_result(&arm->judge, &result);
+    json = judge_result_print(&result);
     cJSON_DeleteItemFromObjectCaseSensitive(json, "requests");
-    cJSON_AddStringToObject(json, "odds", judge_odds(result->log_evidence,
+    cJSON_AddStringToObject(json, "odds", judge_odds(result.log_evidence,
                                                      odds, sizeof(odds)));
-    cJSON_AddNumberToObject(json, "ticks", (double) evidence->judge.ticks);
+    cJSON_AddNumberToObject(json, "ticks", (double) arm->judge.ticks);
+
+    return json;
+}
+
+
+/* Of an experiment: each group's, and how it fares. */
+static cJSON *
+decision_groups(const release_t *release, const evidence_t *evidence)
+{
+    cJSON     *json, *group;
+    unsigned   i;
+
+    json = cJSON_CreateObject();
+
+    for (i = 0; i < evidence->arm_count; i++) {
+        group = decision_evidence(&evidence->arms[i]);
+        cJSON_AddStringToObject(group, "result",
+                                rollout_arm_name(release->state.arms[i]));
+        cJSON_AddItemToObject(json, release_arm(release, i), group);
+    }
 
     return json;
 }
@@ -96,7 +137,6 @@ cJSON *
 decision_json(const decision_t *decision)
 {
     cJSON            *json, *part;
-    judge_result_t    result;
     const release_t  *release = decision->release;
 
     json = cJSON_CreateObject();
@@ -109,15 +149,20 @@ decision_json(const decision_t *decision)
     cJSON_AddItemToObject(json, "after", decision_state(&release->state));
 
     if (decision->evidence != NULL) {
-        judge_result(&decision->evidence->judge, &result);
-        cJSON_AddItemToObject(json, "counts", decision_counts(release,
-                                                              &result));
-        cJSON_AddItemToObject(json, "evidence",
-                              decision_evidence(decision->evidence, &result));
+        cJSON_AddItemToObject(json, "counts",
+                              decision_counts(release, decision->evidence));
+
+        if (release->spec.arm_count > 0) {
+            cJSON_AddItemToObject(json, "groups",
+                                  decision_groups(release,
+                                                  decision->evidence));
+        } else {
+            cJSON_AddItemToObject(json, "evidence",
+                decision_evidence(&decision->evidence->arms[0]));
+        }
     }
 
-    cJSON_AddItemToObject(json, "limits",
-                          decision_limits(&release->spec.analysis));
+    cJSON_AddItemToObject(json, "limits", decision_limits(&release->spec));
 
     if (decision->present != NULL) {
         part = cJSON_AddObjectToObject(json, "weights");

@@ -24,12 +24,4 @@ typedef struct {
 cJSON *decision_json(const decision_t *decision);
 char *decision_text(const decision_t *decision);
 
-/* {"log_harm", "log_safe", "alpha", ...}: what the evidence is held against;
- * the caller owns it. */
-cJSON *decision_limits(const judge_config_t *config);
-
-/* {"requests", "errors"} of canary and stable, by their groups' names. */
-cJSON *decision_counts(const release_t *release,
-    const judge_result_t *result);
-
 #endif

@@ -8,7 +8,6 @@
 #include "core/text.h"
 #include "decision.h"
 #include "fleet.h"
-#include "tally.h"
 
 #define DRIVE_LEAD_MS    2500
 #define DRIVE_LATE_MS    5         /* after which a lead has run out for sure */
@@ -157,121 +156,19 @@ drive_refused(drive_t *drive)
 }
 
 
-/* All ticks after the evidence's position; it moves on to the last. */
+/* Remembers what has succeeded where, once the commit has happened. */
 static void
-drive_sum(drive_t *drive, const store_rollout_t *all, evidence_t *evidence,
-    tally_t *sum)
+drive_succeeded(drive_t *drive, const release_t *release)
 {
-    size_t               i;
-    const store_tick_t  *tick;
+    drive->environment[0] = '\0';
 
-    for (i = 0; i < all->tick_count; i++) {
-        tick = &all->ticks[i];
-
-        if (!evidence_after(tick->position, evidence->position)) {
-            continue;
-        }
-
-        text_copy(evidence->position, sizeof(evidence->position),
-                  tick->position);
-
-        /* A node that had not heard yet still counted for another rollout. */
-        if (tick->rollout == NULL || tick->counts == NULL
-            || strcmp(tick->rollout, drive->rollout) != 0)
-        {
-            continue;
-        }
-
-        if (tally_parse(sum, tick->counts) != 0) {
-            drive->controller->stats.errors++;
-        }
+    if (release->state.state == ROLLOUT_SUCCEEDED
+        && release->spec.arm_count == 0 && release->spec.version[0] != '\0'
+        && release->spec.environment[0] != '\0')
+    {
+        strcpy(drive->environment, release->spec.environment);
+        strcpy(drive->version, release->spec.version);
     }
-}
-
-
-static void
-drive_judge_stratum(evidence_t *evidence, const tally_cell_t *canary,
-    const tally_cell_t *stable, bool warm)
-{
-    judge_tick_t  tick;
-
-    memset(&tick, 0, sizeof(judge_tick_t));
-
-    if (canary != NULL) {
-        tick.canary_requests = canary->requests;
-        tick.canary_errors = canary->errors;
-        tick.canary_latency = warm ? canary->latency : NULL;
-    }
-
-    if (stable != NULL) {
-        tick.stable_requests = stable->requests;
-        tick.stable_errors = stable->errors;
-        tick.stable_latency = stable->latency;
-    }
-
-    judge_tick(&evidence->judge, &tick);
-}
-
-
-/* New connections and cold caches are slow, and not the version. */
-static bool
-drive_warm(const release_t *release, const evidence_t *evidence,
-    int64_t now_ms)
-{
-    return evidence->first_ms != 0
-           && now_ms - evidence->first_ms >= release->spec.warmup_ms;
-}
-
-
-/* Returns the number of canary requests that were judged. */
-static uint64_t
-drive_judge(const release_t *release, evidence_t *evidence,
-    const tally_t *sum, int64_t now_ms)
-{
-    bool                 any, warm;
-    uint64_t             requests;
-    unsigned             s;
-    const tally_cell_t  *canary, *stable;
-
-    any = false;
-    requests = 0;
-
-    for (s = 0; s < TALLY_MAX_STRATA && evidence->first_ms == 0; s++) {
-        canary = tally_find(sum, release->spec.canary, s);
-
-        if (canary != NULL && canary->requests > 0) {
-            evidence->first_ms = now_ms;
-        }
-    }
-
-    warm = drive_warm(release, evidence, now_ms);
-
-    /* One bet after the other on the same wealth. */
-    for (s = 0; s < TALLY_MAX_STRATA; s++) {
-        canary = tally_find(sum, release->spec.canary, s);
-        stable = tally_find(sum, release->stable, s);
-
-        if (canary == NULL && stable == NULL) {
-            continue;
-        }
-
-        drive_judge_stratum(evidence, canary, stable, warm);
-        requests += canary != NULL ? canary->requests : 0;
-        any = true;
-    }
-
-    if (!any) {
-        drive_judge_stratum(evidence, NULL, NULL, warm);
-    }
-
-    /* For people the default stratum is enough. */
-    traffic_add(&evidence->canary, tally_find(sum, release->spec.canary, 0),
-                now_ms);
-    traffic_add(&evidence->stable, tally_find(sum, release->stable, 0),
-                now_ms);
-    evidence->judged_ms = now_ms;
-
-    return requests;
 }
 
 
@@ -303,7 +200,7 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
 
     release->updated_ms = store_now(controller->store);
 
-    if (!rollout_active(&release->state) && release->finished_ms == 0) {
+    if (rollout_ended(&release->state) && release->finished_ms == 0) {
         release->finished_ms = release->updated_ms;
     }
 
@@ -335,6 +232,7 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     commit.event_count = events->count;
     commit.events = list;
 
+    drive_succeeded(drive, release);
     drive->judged = true;
     drive->state = release->state.state;
 
@@ -393,23 +291,77 @@ drive_check(drive_t *drive, const store_rollout_t *all,
 }
 
 
+/* The release is read and the drive is its leader: judge, move on, write. */
+static void
+drive_release(drive_t *drive, const store_rollout_t *all, release_t *release,
+    decision_t *decision, rollout_events_t *events, int64_t now, int64_t live)
+{
+    bool           baking;
+    unsigned       step;
+    evidence_t     evidence;
+    controller_t  *controller = drive->controller;
+    drive_seen_t   seen;
+
+    if (evidence_parse(all->evidence, release, &evidence) != 0) {
+        /* All that was counted for it and is still there is judged anew. */
+        controller->stats.errors++;
+        log_error(controller->log, "evidence is damaged: judged anew",
+                  LOG_S("rollout", drive->rollout));
+        evidence_init(&evidence, release);
+    }
+
+    if (strcmp(evidence.position, drive->position) != 0) {
+        /* The first tick as the leader: read again from where it is. */
+        strcpy(drive->position, evidence.position);
+        drive->busy = true;
+        drive_read(drive);
+        return;
+    }
+
+    controller->stats.ticks++;
+    step = release->state.step;
+    baking = release->state.baking;
+
+    drive_observe(drive, all, release, decision->present, &evidence, &seen,
+                  now, live);
+
+    /* Not in the tick of an abort by drive_check(): it needs a record. */
+    if (events->count == 0) {
+        (void) rollout_tick(&release->spec, &release->state,
+                            &seen.observation, now, events);
+    }
+
+    if (release->state.step != step || release->state.baking != baking
+        || !rollout_moving(&release->state))
+    {
+        memset(&evidence.step, 0, sizeof(tally_cell_t));
+    }
+
+    evidence_sample(&evidence, release, now);
+
+    decision->evidence = &evidence;
+    decision->fleet = &seen.fleet;
+    decision->leader = drive->leader;
+
+    strcpy(drive->judged_to, evidence.position);
+    drive->busy = true;
+    drive_commit(drive, all, release, decision,
+                 seen.judged.counts != NULL ? &seen.judged : NULL, events);
+    drive_seen_free(&seen);
+}
+
+
 static void
 drive_got(void *arg, store_status_t status, const store_rollout_t *all)
 {
-    fleet_t                 fleet;
-    int64_t                 now, live;
-    tally_t                 sum;
-    drive_t                *drive = arg;
-    record_t                present;
-    release_t               release;
-    rollout_t               before;
-    decision_t              decision;
-    evidence_t              evidence;
-    controller_t           *controller = drive->controller;
-    judge_result_t          result;
-    store_judged_t          judged;
-    rollout_events_t        events;
-    rollout_observation_t   seen;
+    int64_t            now, live;
+    drive_t           *drive = arg;
+    record_t           present;
+    release_t          release;
+    rollout_t          before;
+    decision_t         decision;
+    controller_t      *controller = drive->controller;
+    rollout_events_t   events;
 
     drive->busy = false;
 
@@ -428,6 +380,7 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
     now = store_now(controller->store);
     live = record_live_ms(controller->config->tick_ms);
     memset(&events, 0, sizeof(rollout_events_t));
+    memset(&decision, 0, sizeof(decision_t));
 
     if (!fleet_record(all, now, live, &present)) {
         /* No node, no record: nothing can be begun. */
@@ -439,72 +392,11 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
         return;
     }
 
-    if (evidence_parse(all->evidence, &release, &evidence) != 0) {
-        /* All that was counted for it and is still there is judged anew. */
-        controller->stats.errors++;
-        log_error(controller->log, "evidence is damaged: judged anew",
-                  LOG_S("rollout", drive->rollout));
-        evidence_init(&evidence, &release);
-    }
-
-    if (strcmp(evidence.position, drive->position) != 0) {
-        /* The first tick as the leader: read again from where it is. */
-        strcpy(drive->position, evidence.position);
-        drive->busy = true;
-        drive_read(drive);
-        return;
-    }
-
-    controller->stats.ticks++;
-    memset(&sum, 0, sizeof(tally_t));
-    memset(&seen, 0, sizeof(rollout_observation_t));
-
-    drive_sum(drive, all, &evidence, &sum);
-
-    memset(&judged, 0, sizeof(store_judged_t));
-
-    if (release.state.state != ROLLOUT_PENDING
-        && release.state.state != ROLLOUT_REVERTING)
-    {
-        seen.canary_requests = drive_judge(&release, &evidence, &sum, now);
-
-        judged.at_ms = now;
-        judged.warm = drive_warm(&release, &evidence, now);
-        judged.counts = tally_print(&sum);
-    }
-
-    tally_clear(&sum);
-
-    judge_result(&evidence.judge, &result);
-    fleet_count(all, now, live, all->route.revision, &fleet);
-
-    seen.verdict = result.verdict;
-    seen.log_evidence = result.log_evidence;
-    seen.tick_ms = controller->config->tick_ms;
-    seen.nodes_live = fleet.live;
-    seen.nodes_confirmed = fleet.confirmed;
-    drive->log_evidence = result.log_evidence;
-
-    /* Not in the tick of an abort by drive_check(): it needs a record. */
-    if (events.count == 0) {
-        (void) rollout_tick(&release.spec, &release.state, &seen, now,
-                            &events);
-    }
-
-    evidence_sample(&evidence, &release, now);
-    memset(&decision, 0, sizeof(decision_t));
     decision.before = &before;
-    decision.evidence = &evidence;
     decision.present = &present;
-    decision.fleet = &fleet;
-    decision.leader = drive->leader;
 
-    strcpy(drive->judged_to, evidence.position);
-    drive->busy = true;
-    drive_commit(drive, all, &release, &decision,
-                 judged.counts != NULL ? &judged : NULL, &events);
-
-    free((char *) judged.counts);
+    drive_release(drive, all, &release, &decision, &events, now, live);
+    release_free(&release);
 }
 
 
@@ -540,6 +432,11 @@ drive_written(void *arg, store_status_t status, const store_result_t *result)
 
     drive->failures = 0;
     strcpy(drive->position, drive->judged_to);
+
+    if (drive->environment[0] != '\0') {
+        store_succeed(controller->store, drive->environment, drive->version,
+                      true);
+    }
 
     for (i = 0; i < drive->events.count; i++) {
         event = &drive->events.list[i];

@@ -55,26 +55,37 @@ explain_counts(const cJSON *data, char *buf, unsigned size)
 }
 
 
-/* "evidence of harm 1 : 0.6, the limit is 1 : 100" */
+/* "evidence of harm 1 : 0.6, the limit is 1 : 100"; of an experiment for each
+ * group */
 static void
 explain_evidence(const cJSON *data, char *buf, unsigned size)
 {
     char          part[EXPLAIN_PART], limit[32];
     double        harm;
-    const cJSON  *evidence, *limits;
+    const cJSON  *group, *limits;
 
-    evidence = explain_member(data, "evidence");
     limits = explain_member(data, "limits");
     harm = cJSON_GetNumberValue(explain_member(limits, "log_harm"));
 
-    if (!cJSON_IsObject(evidence) || isnan(harm)) {
+    if (isnan(harm)) {
         return;
     }
 
-    text_format(part, sizeof(part), "evidence of harm %s, the limit is %s",
-                explain_string(evidence, "odds"),
-                judge_odds(harm, limit, sizeof(limit)));
-    explain_add(buf, size, part);
+    judge_odds(harm, limit, sizeof(limit));
+
+    if (cJSON_IsObject(explain_member(data, "evidence"))) {
+        text_format(part, sizeof(part), "evidence of harm %s, the limit is "
+                    "%s", explain_string(explain_member(data, "evidence"),
+                                         "odds"), limit);
+        explain_add(buf, size, part);
+    }
+
+    cJSON_ArrayForEach(group, explain_member(data, "groups")) {
+        text_format(part, sizeof(part), "evidence of harm of %s %s, the "
+                    "limit is %s", group->string,
+                    explain_string(group, "odds"), limit);
+        explain_add(buf, size, part);
+    }
 }
 
 
@@ -151,7 +162,8 @@ typedef struct {
     const decision_t      *now;
     const rollout_spec_t  *spec;
     const rollout_t       *state;
-    judge_result_t         result;
+    judge_config_t         config; /* of each group */
+    judge_result_t         results[SPEC_MAX_ARMS];   /* of release_arm() */
     bool                   judged;
     cJSON                 *list;
 } explain_t;
@@ -189,6 +201,15 @@ explain_after(const explain_t *e, char *text, unsigned size)
     const rollout_spec_t  *spec = e->spec;
 
     if (!state->baking && state->step + 1 < spec->step_count) {
+
+        if (spec->strategy == SPEC_ROLLING) {
+            text_format(text, size, "step %u of %u begins: %s %s",
+                        state->step + 2, spec->step_count,
+                        spec->rolling == SPEC_BY_SERVERS ? "server" : "node",
+                        spec->targets[state->step + 1]);
+            return;
+        }
+
         text_format(text, size, "step %u of %u begins: %g %% to %s",
                     state->step + 2, spec->step_count,
                     spec->steps[state->step + 1].weight / 100.0,
@@ -197,10 +218,14 @@ explain_after(const explain_t *e, char *text, unsigned size)
     }
 
     if (!state->baking && spec->bake_ms > 0) {
-        text_format(text, size, "the bake begins: %s at %g %%",
+        text_format(text, size, "the bake begins: %s",
                     spec_print_duration(spec->bake_ms, duration,
-                                        sizeof(duration)),
-                    spec->steps[spec->step_count - 1].weight / 100.0);
+                                        sizeof(duration)));
+        return;
+    }
+
+    if (spec->on_success == SPEC_STABLE) {
+        text_copy(text, size, "it succeeds: stable has all traffic again");
         return;
     }
 
@@ -217,6 +242,7 @@ explain_advance(explain_t *e)
     char                   left[32];
     bool                   approval;
     int64_t                hold, rest;
+    uint64_t               requests;
     const rollout_t       *state = e->state;
     const rollout_spec_t  *spec = e->spec;
 
@@ -225,6 +251,8 @@ explain_advance(explain_t *e)
     approval = !state->baking && state->step < spec->step_count
                && spec->steps[state->step].approval && !state->approved;
     rest = hold > state->held_ms ? hold - state->held_ms : 0;
+    requests = state->baking || state->step >= spec->step_count
+               ? 1 : spec->steps[state->step].min_requests;
 
     explain_after(e, then, sizeof(then));
 
@@ -234,10 +262,13 @@ explain_advance(explain_t *e)
     }
 
     text_format(when, sizeof(when), "%s of %s are over (%s left), all live "
-                "nodes serve the weight, and %s got at least one request",
-                state->baking ? "the bake" : "the hold",
+                "nodes serve the weight, and the canary got at least %llu "
+                "request%s%s", state->baking ? "the bake" : "the hold",
                 spec_print_duration(hold, total, sizeof(total)),
-                spec_print_duration(rest, left, sizeof(left)), spec->canary);
+                spec_print_duration(rest, left, sizeof(left)),
+                (unsigned long long) requests, requests == 1 ? "" : "s",
+                spec->slo.min_requests > 0
+                ? ", and the step's objectives (slo) are met" : "");
     explain_next(e, when, then, (double) state->held_ms, (double) hold);
 
     if (e->now->fleet != NULL
@@ -249,11 +280,51 @@ explain_advance(explain_t *e)
                      e->now->fleet->confirmed, e->now->fleet->live);
     }
 
-    if (spec->ramp == SPEC_RAMP_EVIDENCE && !state->baking) {
+    if (spec->ramp == SPEC_RAMP_EVIDENCE && !state->baking
+        && spec->arm_count == 0)
+    {
         explain_next(e, "the canary is shown to be safe (log_safe), before "
                      "the hold is over", then,
-                     e->judged ? e->result.log_safe : NAN,
+                     e->judged ? e->results[0].log_safe : NAN,
                      -log(spec->analysis.beta));
+    }
+}
+
+
+/* Of the canary, or of one group of an experiment. */
+static void
+explain_arm(explain_t *e, unsigned number)
+{
+    char                    when[EXPLAIN_PART], then[EXPLAIN_PART];
+    char                    limit[32];
+    const char             *name;
+    const judge_result_t   *result = &e->results[number];
+    const judge_config_t   *config = &e->config;
+
+    name = release_arm(e->now->release, number);
+
+    if (e->spec->arm_count > 0) {
+        if (e->state->arms[number] != ROLLOUT_ARM_RUNNING) {
+            return;
+        }
+
+        text_format(then, sizeof(then), "%s is taken out", name);
+
+    } else {
+        text_copy(then, sizeof(then), "it reverts to stable");
+    }
+
+    text_format(when, sizeof(when), "the evidence of harm of %s "
+                "(log_evidence) reaches %s", name,
+                judge_odds(-log(config->alpha), limit, sizeof(limit)));
+    explain_next(e, when, then, e->judged ? result->log_evidence : NAN,
+                 -log(config->alpha));
+
+    if (config->max_excess_errors > 0) {
+        text_format(when, sizeof(when), "the excess errors of %s reach the "
+                    "budget", name);
+        explain_next(e, when, then, e->judged ? result->excess_errors : NAN,
+                     config->max_excess_errors);
     }
 }
 
@@ -262,21 +333,23 @@ explain_advance(explain_t *e)
 static void
 explain_bets(explain_t *e)
 {
-    char                   when[EXPLAIN_PART], limit[32];
-    const judge_config_t  *config = &e->spec->analysis;
+    unsigned               i;
+    const judge_config_t  *config = &e->config;
 
-    text_format(when, sizeof(when), "the evidence of harm (log_evidence) "
-                "reaches %s", judge_odds(-log(config->alpha), limit,
-                                         sizeof(limit)));
-    explain_next(e, when, "it reverts to stable",
-                 e->judged ? e->result.log_evidence : NAN,
-                 -log(config->alpha));
+    for (i = 0; release_arm(e->now->release, i)[0] != '\0'; i++) {
+        explain_arm(e, i);
+    }
 
-    if (config->max_excess_errors > 0) {
-        explain_next(e, "the excess errors reach the budget",
-                     "it reverts to stable",
-                     e->judged ? e->result.excess_errors : NAN,
-                     config->max_excess_errors);
+    if (e->spec->guard.on) {
+        explain_next(e, "the guard of a node finds that the canary fails",
+                     "it reverts to stable", e->now->fleet != NULL
+                     ? e->now->fleet->tripped : NAN, 1.0);
+    }
+
+    if (e->spec->deadline_ms > 0) {
+        explain_next(e, "the deadline is over, counted from when it was "
+                     "accepted", "it reverts to stable", NAN,
+                     (double) e->spec->deadline_ms);
     }
 
     if (config->max_error_rate > 0) {
@@ -288,7 +361,7 @@ explain_bets(explain_t *e)
     explain_next(e, "no request reaches the canary for so many ticks",
                  "it waits for traffic",
                  e->now->evidence != NULL
-                 ? (double) e->now->evidence->judge.silent : NAN,
+                 ? (double) e->now->evidence->arms[0].judge.silent : NAN,
                  config->stale_ticks);
 }
 
@@ -315,10 +388,26 @@ explain_waiting(explain_t *e)
                      "it goes on", NAN, e->spec->analysis.max_error_rate);
         break;
 
+    case ROLLOUT_WAIT_FREEZE:
+        explain_next(e, "the freeze of releases is over", "it goes on", NAN,
+                     NAN);
+        break;
+
+    case ROLLOUT_WAIT_GATE:
+        explain_next(e, "the hook or check that holds it passes",
+                     "it goes on", NAN, NAN);
+        break;
+
+    case ROLLOUT_WAIT_SLO:
+        explain_next(e, "the step's objectives (slo) are met", "it goes on",
+                     NAN, NAN);
+        break;
+
+    case ROLLOUT_WAIT_NODE:
+        explain_next(e, "the step's node is live", "it goes on", NAN, NAN);
+        break;
+
     default:
-        text_format(then, sizeof(then), "%s is over",
-                    rollout_wait_name(e->state->waiting_for));
-        explain_next(e, then, "it goes on", NAN, NAN);
         break;
     }
 }
@@ -331,7 +420,19 @@ explain_state(explain_t *e)
 
     switch (e->state->state) {
 
+    case ROLLOUT_SMOKE:
+        explain_next(e, "the smoke tests pass", "the first step begins", NAN,
+                     NAN);
+        explain_next(e, "a smoke test fails", "it reverts to stable", NAN,
+                     NAN);
+        break;
+
     case ROLLOUT_PENDING:
+        if (e->state->waiting_for != ROLLOUT_WAIT_NONE) {
+            explain_waiting(e);
+            break;
+        }
+
         explain_next(e, "a live node serves the upstream",
                      "the first step begins", NAN, NAN);
         break;
@@ -375,9 +476,10 @@ explain_state(explain_t *e)
 static void
 explain_summary(const explain_t *e, char *text, unsigned size)
 {
-    char             odds[32];
-    const char      *wait;
-    const rollout_t *state = e->state;
+    char              odds[32];
+    unsigned          i, used;
+    const char       *wait;
+    const rollout_t  *state = e->state;
 
     wait = rollout_wait_name(state->waiting_for);
     text_format(text, size, "%s is %s%s%s: %s (%s)", e->now->release->id,
@@ -385,10 +487,12 @@ explain_summary(const explain_t *e, char *text, unsigned size)
                                                                   : "",
                 wait, state->reason, state->actor);
 
-    if (e->judged) {
-        text_format(text + strlen(text), (size_t) size - strlen(text),
-                    "; evidence of harm %s",
-                    judge_odds(e->result.log_evidence, odds, sizeof(odds)));
+    for (i = 0; e->judged && i < e->now->evidence->arm_count; i++) {
+        used = (unsigned) strlen(text);
+        text_format(text + used, size - used, "; evidence of harm of %s %s",
+                    release_arm(e->now->release, i),
+                    judge_odds(e->results[i].log_evidence, odds,
+                               sizeof(odds)));
     }
 }
 
@@ -398,17 +502,20 @@ explain_json(const decision_t *now, cJSON *decisions)
 {
     char        text[EXPLAIN_LEN];
     cJSON      *json, *event;
+    unsigned    i;
     explain_t   e;
 
     memset(&e, 0, sizeof(explain_t));
     e.now = now;
     e.spec = &now->release->spec;
     e.state = &now->release->state;
-    e.judged = now->evidence != NULL && now->evidence->judge.ticks > 0;
+    e.judged = now->evidence != NULL && now->evidence->arms[0].judge.ticks > 0;
     e.list = cJSON_CreateArray();
 
-    if (e.judged) {
-        judge_result(&now->evidence->judge, &e.result);
+    spec_arm_analysis(e.spec, &e.config);
+
+    for (i = 0; e.judged && i < now->evidence->arm_count; i++) {
+        judge_result(&now->evidence->arms[i].judge, &e.results[i]);
     }
 
     explain_summary(&e, text, sizeof(text));

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "fleet.h"
@@ -37,6 +38,7 @@ fleet_count(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
         }
 
         fleet->live++;
+        fleet->tripped += node.tripped[0] != '\0';
 
         if (node.record.revision >= revision) {
             fleet->confirmed++;
@@ -70,6 +72,47 @@ fleet_record(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
             *record = node.record;
             record->revision = all->route.revision;
             return true;
+        }
+    }
+
+    return false;
+}
+
+
+unsigned
+fleet_drained(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
+    const char *group, const char *server)
+{
+    bool           live;
+    char           name[SPEC_NAME_LEN + SPEC_TARGET_LEN + 4];
+    size_t         i;
+    unsigned       count;
+    record_node_t  node;
+
+    count = 0;
+    snprintf(name, sizeof(name), " %s/%s ", group, server);
+
+    for (i = 0; i < all->node_count; i++) {
+        count += fleet_node(&all->nodes[i], now_ms, live_ms, &node, &live)
+                 && live && strstr(node.drained, name) != NULL;
+    }
+
+    return count;
+}
+
+
+bool
+fleet_lives(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
+    const char *name)
+{
+    bool           live;
+    size_t         i;
+    record_node_t  node;
+
+    for (i = 0; i < all->node_count; i++) {
+        if (strcmp(all->nodes[i].node, name) == 0) {
+            return fleet_node(&all->nodes[i], now_ms, live_ms, &node, &live)
+                   && live;
         }
     }
 

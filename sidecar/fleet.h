@@ -12,6 +12,8 @@
 typedef struct {
     unsigned  live;
     unsigned  confirmed;           /* live ones that serve `revision` */
+    unsigned  tripped;             /* live ones whose guard keeps a group
+                                      out */
     uint64_t  highest;             /* revision that a live one serves */
 } fleet_t;
 
@@ -26,5 +28,14 @@ bool fleet_record(const store_rollout_t *all, int64_t now_ms,
 /* A node of the list; false if it makes no sense.  *live may be NULL. */
 bool fleet_node(const store_node_t *from, int64_t now_ms, int64_t live_ms,
     record_node_t *node, bool *live);
+
+/* How many live nodes have the group's server drained, with nothing in
+ * flight. */
+unsigned fleet_drained(const store_rollout_t *all, int64_t now_ms,
+    int64_t live_ms, const char *group, const char *server);
+
+/* Is there a live node of that name? */
+bool fleet_lives(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
+    const char *node);
 
 #endif

@@ -1,4 +1,6 @@
 #include <math.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,13 +69,79 @@ record_read_weights(const cJSON *json, record_t *record)
 }
 
 
+/* The text of a member, "" where it is not there; -1: too long. */
+static int
+record_read_json(const cJSON *json, const char *name, char *text, size_t size)
+{
+    const cJSON  *item;
+
+    text[0] = '\0';
+    item = cJSON_GetObjectItemCaseSensitive(json, name);
+
+    if (item == NULL || cJSON_IsNull(item)) {
+        return 0;
+    }
+
+    /* cJSON wants some bytes more than it uses */
+
+    if (!cJSON_PrintPreallocated((cJSON *) item, text, (int) size, 0)) {
+        text[0] = '\0';
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+record_read_guard(const cJSON *json, record_t *record)
+{
+    int64_t        failures;
+    spec_guard_t  *guard = &record->guard;
+
+    if (json == NULL || cJSON_IsNull(json)) {
+        return 0;
+    }
+
+    if (record_read_name(json, "group", true, record->guarded,
+                         sizeof(record->guarded)) != 0
+        || !value_read_integer(cJSON_GetObjectItemCaseSensitive(json,
+                                                                "failures"),
+                               1, UINT32_MAX, &failures)
+        || !value_read_number(cJSON_GetObjectItemCaseSensitive(json, "ratio"),
+                              &guard->ratio)
+        || !value_read_integer(cJSON_GetObjectItemCaseSensitive(json,
+                                                                "window_ms"),
+                               1, VALUE_MAX_INT, &guard->window_ms))
+    {
+        return -1;
+    }
+
+    guard->failures = (unsigned) failures;
+    guard->on = true;
+
+    return 0;
+}
+
+
+static void
+record_no_texts(record_t *record)
+{
+    record->rules[0] = '\0';
+    record->nodes[0] = '\0';
+    record->drain[0] = '\0';
+}
+
+
 int
 record_parse(const cJSON *json, record_t *record)
 {
     int64_t       revision;
     const cJSON  *lease;
 
-    memset(record, 0, sizeof(record_t));
+    /* there are many of them, and few with rules */
+    memset(record, 0, offsetof(record_t, rules));
+    record_no_texts(record);
 
     if (!cJSON_IsObject(json)
         || !value_read_integer(cJSON_GetObjectItemCaseSensitive(json,
@@ -87,7 +155,15 @@ record_parse(const cJSON *json, record_t *record)
                             sizeof(record->salt)) != 0
         || record_read_weights(cJSON_GetObjectItemCaseSensitive(json,
                                                                 "weights"),
-                               record) != 0)
+                               record) != 0
+        || record_read_guard(cJSON_GetObjectItemCaseSensitive(json, "guard"),
+                             record) != 0
+        || record_read_json(json, "rules", record->rules,
+                            sizeof(record->rules)) != 0
+        || record_read_json(json, "nodes", record->nodes,
+                            sizeof(record->nodes)) != 0
+        || record_read_json(json, "drain", record->drain,
+                            sizeof(record->drain)) != 0)
     {
         return -1;
     }
@@ -124,10 +200,19 @@ record_parse_text(const char *text, record_t *record)
 }
 
 
+static void
+record_put_json(cJSON *json, const char *name, const char *text)
+{
+    if (text[0] != '\0') {
+        cJSON_AddRawToObject(json, name, text);
+    }
+}
+
+
 cJSON *
 record_print(const record_t *record)
 {
-    cJSON     *json, *weights;
+    cJSON     *json, *weights, *guard;
     unsigned   i;
 
     json = cJSON_CreateObject();
@@ -153,6 +238,19 @@ record_print(const record_t *record)
         cJSON_Delete(json);
         return NULL;
     }
+
+    if (record->guard.on) {
+        guard = cJSON_AddObjectToObject(json, "guard");
+        cJSON_AddStringToObject(guard, "group", record->guarded);
+        cJSON_AddNumberToObject(guard, "failures", record->guard.failures);
+        cJSON_AddNumberToObject(guard, "ratio", record->guard.ratio);
+        cJSON_AddNumberToObject(guard, "window_ms",
+                                (double) record->guard.window_ms);
+    }
+
+    record_put_json(json, "rules", record->rules);
+    record_put_json(json, "nodes", record->nodes);
+    record_put_json(json, "drain", record->drain);
 
     return json;
 }
@@ -221,6 +319,51 @@ record_weight(const record_t *record, const char *name)
 }
 
 
+unsigned
+record_share(const record_t *record, unsigned stratum, const char *name)
+{
+    cJSON        *rules;
+    double        percent;
+    unsigned      share;
+    const cJSON  *rule, *weights, *item;
+
+    if (stratum == 0) {
+        return record_weight(record, name);
+    }
+
+    share = 0;
+    rules = record->rules[0] != '\0' ? cJSON_Parse(record->rules) : NULL;
+
+    cJSON_ArrayForEach(rule, rules) {
+        weights = cJSON_GetObjectItemCaseSensitive(rule, "weights");
+
+        if (weights == NULL || --stratum > 0) {
+            continue;
+        }
+
+        item = cJSON_GetObjectItemCaseSensitive(weights, name);
+
+        if (item == NULL) {
+            item = cJSON_GetObjectItemCaseSensitive(weights,
+                       strcmp(name, record->stable) == 0 ? "stable"
+                       : strcmp(name, record->canary) == 0 ? "canary" : "");
+        }
+
+        if (value_read_number(item, &percent) && percent > 0.0
+            && percent <= 100.0)
+        {
+            share = (unsigned) lround(percent * 100.0);
+        }
+
+        break;
+    }
+
+    cJSON_Delete(rules);
+
+    return share;
+}
+
+
 bool
 record_same(const record_t *a, const record_t *b)
 {
@@ -244,9 +387,34 @@ record_same(const record_t *a, const record_t *b)
 
 
 bool
+record_equal(const record_t *a, const record_t *b)
+{
+    return record_same(a, b) && a->guard.on == b->guard.on
+           && (!a->guard.on
+               || (a->guard.failures == b->guard.failures
+                   && fabs(a->guard.ratio - b->guard.ratio) < 1e-9
+                   && a->guard.window_ms == b->guard.window_ms
+                   && strcmp(a->guarded, b->guarded) == 0))
+           && strcmp(a->rules, b->rules) == 0
+           && strcmp(a->nodes, b->nodes) == 0
+           && strcmp(a->drain, b->drain) == 0;
+}
+
+
+bool
 record_has_canary(const record_t *record)
 {
     return record_weight(record, record->stable) != SPEC_WEIGHT_ALL;
+}
+
+
+/* Nothing beside weights; what is drained stays so. */
+static void
+record_plain(record_t *record)
+{
+    record->guard.on = false;
+    record->rules[0] = '\0';
+    record->nodes[0] = '\0';
 }
 
 
@@ -256,35 +424,195 @@ record_revert(record_t *record)
     record->group_count = 0;
     record_add_group(record, record->stable, SPEC_WEIGHT_ALL);
     record->lease_ms = 0;
+    record_plain(record);
+}
+
+
+static bool
+record_list_has(const cJSON *list, const char *text)
+{
+    const cJSON  *item;
+
+    cJSON_ArrayForEach(item, list) {
+        if (cJSON_IsString(item) && strcmp(item->valuestring, text) == 0) {
+            return true;
+        }
+    }
+
+    return false;
 }
 
 
 void
-record_route(record_t *record, const char *stable, const char *canary,
-    const char *id, int64_t lease_ms, const rollout_routing_t *routing)
+record_localize(record_t *record, const char *node)
 {
-    size_t  len = strlen(id);
+    bool    member;
+    cJSON  *nodes;
+
+    if (record->nodes[0] != '\0') {
+        nodes = cJSON_Parse(record->nodes);
+        member = record_list_has(nodes, node);
+        cJSON_Delete(nodes);
+
+        if (!member) {
+            record->group_count = 0;
+            record_add_group(record, record->stable, SPEC_WEIGHT_ALL);
+            record_plain(record);
+        }
+    }
+
+    record->nodes[0] = '\0';
+    record->drain[0] = '\0';
+}
+
+
+bool
+record_drains(const char *drain, const char *group, const char *server,
+    const char *address, bool *drained)
+{
+    cJSON        *json;
+    const cJSON  *list;
+
+    *drained = false;
+
+    if (drain[0] == '\0') {
+        return false;
+    }
+
+    json = cJSON_Parse(drain);
+    list = cJSON_GetObjectItemCaseSensitive(json, group);
+    *drained = record_list_has(list, server)
+               || record_list_has(list, address);
+    cJSON_Delete(json);
+
+    return list != NULL;
+}
+
+
+/* Text of a list of the names. */
+static void
+record_set_nodes(record_t *record, const rollout_spec_t *spec, unsigned count)
+{
+    size_t    len;
+    unsigned  i;
+
+    len = 0;
+
+    for (i = 0; i < count && i < spec->step_count; i++) {
+        len += (size_t) snprintf(record->nodes + len,
+                                 sizeof(record->nodes) - len, "%s\"%s\"",
+                                 i > 0 ? "," : "[", spec->targets[i]);
+    }
+
+    snprintf(record->nodes + len, sizeof(record->nodes) - len, "]");
+}
+
+
+/* Of this group just the server (NULL: none); other groups stay, as long as
+ * there is room. */
+static void
+record_set_drain(record_t *record, const char *group, const char *server)
+{
+    cJSON  *json, *list;
+
+    json = record->drain[0] != '\0' ? cJSON_Parse(record->drain) : NULL;
+
+    if (!cJSON_IsObject(json)) {
+        cJSON_Delete(json);
+        json = cJSON_CreateObject();
+    }
+
+    cJSON_DeleteItemFromObjectCaseSensitive(json, group);
+    list = cJSON_AddArrayToObject(json, group);
+
+    if (server != NULL && list != NULL) {
+        cJSON_AddItemToArray(list, cJSON_CreateString(server));
+    }
+
+    if (!cJSON_PrintPreallocated(json, record->drain,
+                                 (int) sizeof(record->drain), 0))
+    {
+        snprintf(record->drain, sizeof(record->drain), "{\"%s\":[%s%s%s]}",
+                 group, server != NULL ? "\"" : "",
+                 server != NULL ? server : "", server != NULL ? "\"" : "");
+    }
+
+    cJSON_Delete(json);
+}
+
+
+static void
+record_set_weights(record_t *record, const rollout_spec_t *spec,
+    const char *stable, const rollout_routing_t *routing)
+{
+    unsigned  i, rest;
 
     /* Groups that are not named have nothing; a group that left nginx.conf
      * must not be named. */
     record->group_count = 0;
-    record_add_group(record, stable,
-                     SPEC_WEIGHT_ALL - routing->canary_weight);
-    record_add_group(record, canary, routing->canary_weight);
+    rest = SPEC_WEIGHT_ALL;
+
+    if (spec->arm_count == 0) {
+        record_add_group(record, stable, rest - routing->canary_weight);
+        record_add_group(record, spec->canary, routing->canary_weight);
+        return;
+    }
+
+    for (i = 0; i < spec->arm_count; i++) {
+        rest -= routing->arms[i];
+    }
+
+    record_add_group(record, stable, rest);
+
+    for (i = 0; i < spec->arm_count; i++) {
+        record_add_group(record, spec->arms[i].name, routing->arms[i]);
+    }
+}
+
+
+void
+record_route(record_t *record, const rollout_spec_t *spec,
+    const char *stable, const char *id, const rollout_routing_t *routing)
+{
+    size_t  len = strlen(id);
+
+    if (routing->drains) {
+        record_set_drain(record, spec->canary, routing->drained);
+    }
+
+    if (routing->keep) {
+        return;
+    }
+
+    record_plain(record);
+    record_set_weights(record, spec, stable, routing);
 
     if (routing->canary_is_stable) {
         /* "canary" names who is not stable: roles have been swapped. */
-        text_copy(record->stable, sizeof(record->stable), canary);
+        text_copy(record->stable, sizeof(record->stable), spec->canary);
         text_copy(record->canary, sizeof(record->canary), stable);
 
     } else {
         text_copy(record->stable, sizeof(record->stable), stable);
-        text_copy(record->canary, sizeof(record->canary), canary);
+        text_copy(record->canary, sizeof(record->canary), spec->canary);
     }
 
     text_copy(record->salt, sizeof(record->salt),
               len < RECORD_SALT_LEN ? id : id + len - RECORD_SALT_LEN + 1);
-    record->lease_ms = routing->leased ? lease_ms : 0;
+    record->lease_ms = routing->leased ? spec->lease_ms : 0;
+
+    if (routing->guarded) {
+        record->guard = spec->guard;
+        text_copy(record->guarded, sizeof(record->guarded), spec->canary);
+    }
+
+    if (routing->rules != NULL) {
+        text_copy(record->rules, sizeof(record->rules), routing->rules);
+    }
+
+    if (routing->nodes > 0) {
+        record_set_nodes(record, spec, routing->nodes);
+    }
 }
 
 
@@ -306,6 +634,14 @@ record_node_text(const record_node_t *node)
         cJSON_AddStringToObject(json, "error", node->error);
     }
 
+    if (node->tripped[0] != '\0') {
+        cJSON_AddStringToObject(json, "tripped", node->tripped);
+    }
+
+    if (node->drained[0] != '\0') {
+        cJSON_AddStringToObject(json, "drained", node->drained);
+    }
+
     if (!cJSON_AddItemToObject(json, "record", record)) {
         cJSON_Delete(record);
     }
@@ -321,7 +657,12 @@ record_node_parse(const char *text, record_node_t *node)
     cJSON        *json;
     const cJSON  *error;
 
-    memset(node, 0, sizeof(record_node_t));
+    node->at_ms = 0;
+    node->boot[0] = '\0';
+    node->lapsed = false;
+    node->tripped[0] = '\0';
+    node->drained[0] = '\0';
+    node->error[0] = '\0';
 
     if (strlen(text) > RECORD_MAX_TEXT) {
         return -1;
@@ -334,6 +675,10 @@ record_node_parse(const char *text, record_node_t *node)
                                 0, VALUE_MAX_INT, &node->at_ms)
          || record_read_name(json, "boot", false, node->boot,
                              sizeof(node->boot)) != 0
+         || record_read_name(json, "tripped", false, node->tripped,
+                             sizeof(node->tripped)) != 0
+         || record_read_name(json, "drained", false, node->drained,
+                             sizeof(node->drained)) != 0
          || record_parse(cJSON_GetObjectItemCaseSensitive(json, "record"),
                          &node->record) != 0
          ? -1 : 0;

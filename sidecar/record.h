@@ -17,6 +17,9 @@
 #define RECORD_MAX_GROUPS  8
 #define RECORD_SALT_LEN    65      /* with NUL */
 #define RECORD_NOTE_LEN    256
+#define RECORD_RULES_LEN   17408   /* as many as nginx takes */
+#define RECORD_NODES_LEN   4608    /* SPEC_MAX_STAGES names as a JSON list */
+#define RECORD_DRAIN_LEN   1024
 
 typedef struct {
     char        name[SPEC_NAME_LEN];
@@ -31,6 +34,15 @@ typedef struct {
     int64_t         lease_ms;      /* 0: no lease */
     unsigned        group_count;
     record_group_t  groups[RECORD_MAX_GROUPS];
+    spec_guard_t    guard;         /* of guarded, if on */
+    char            guarded[SPEC_NAME_LEN];
+
+    /* JSON as it stands in the record; "": not there.  Only agents read the
+     * last two: which nodes serve it, others serve stable alone; and which
+     * servers are drained, of each group that is named. */
+    char            rules[RECORD_RULES_LEN];
+    char            nodes[RECORD_NODES_LEN];
+    char            drain[RECORD_DRAIN_LEN];
 } record_t;
 
 /* 0, or -1 if it is no record; unknown members are left out. */
@@ -41,8 +53,18 @@ cJSON *record_print(const record_t *record);
 /* The same as text, to be freed by the caller; never NULL. */
 char *record_text(const record_t *record);
 
-/* The same people go to the same groups, for as long. */
+/* The same weights, for as long: what nginx has to have of what Redis says. */
 bool record_same(const record_t *a, const record_t *b);
+/* Also the same rules, guard, nodes and drained servers. */
+bool record_equal(const record_t *a, const record_t *b);
+
+/* What a node puts to its nginx of a record. */
+void record_localize(record_t *record, const char *node);
+
+/* Does drain name the group; and is the server (either name of it) among
+ * those that it drains? */
+bool record_drains(const char *drain, const char *group, const char *server,
+    const char *address, bool *drained);
 
 /* Anything for a group other than stable? */
 bool record_has_canary(const record_t *record);
@@ -55,10 +77,16 @@ const record_group_t *record_group(const record_t *record, const char *name);
 /* One that is not named yet. */
 void record_add_group(record_t *record, const char *name, unsigned weight);
 
+/* The weight of a group in a stratum: 0 is the record's own weights, the
+ * others are those of its rules with weights, in their order.  Rules may name
+ * a group by its role. */
+unsigned record_share(const record_t *record, unsigned stratum,
+    const char *name);
+
 /* What a rollout wants in place of what *record says.  Its id is the salt,
  * or as much of its end as a salt may have. */
-void record_route(record_t *record, const char *stable, const char *canary,
-    const char *id, int64_t lease_ms, const rollout_routing_t *routing);
+void record_route(record_t *record, const rollout_spec_t *spec,
+    const char *stable, const char *id, const rollout_routing_t *routing);
 
 /* --- what a node reports --- */
 
@@ -67,6 +95,9 @@ typedef struct {
     record_t    record;            /* that it serves */
     char        boot[32];
     bool        lapsed;            /* the lease ran out: stable is served */
+    char        tripped[SPEC_NAME_LEN];   /* the guard keeps it out; "" */
+    char        drained[RECORD_DRAIN_LEN];   /* " group/server ", each that is
+                                      drained and has nothing in flight */
     char        error[RECORD_NOTE_LEN];   /* a record refused; "": none */
 } record_node_t;
 

@@ -8,7 +8,6 @@
 #include "core/codec.h"
 #include "core/text.h"
 #include "core/value.h"
-#include "lib/timefmt.h"
 #include "release.h"
 
 #define RELEASE_MAX_TEXT  (1024 * 1024)
@@ -149,7 +148,19 @@ done:
 
     cJSON_Delete(json);
 
+    if (rc != 0) {
+        release_free(release);
+    }
+
     return rc;
+}
+
+
+void
+release_free(release_t *release)
+{
+    spec_free(&release->spec);
+    memset(release, 0, sizeof(release_t));
 }
 
 
@@ -179,6 +190,7 @@ release_rebuild(release_t *release, const char *id, const char *upstream,
     cJSON_Delete(json);
 
     if (rc != 0 || !store_name_valid(present->stable)) {
+        release_free(release);
         return -1;
     }
 
@@ -191,29 +203,169 @@ release_rebuild(release_t *release, const char *id, const char *upstream,
 }
 
 
+const char *
+release_arm(const release_t *release, unsigned number)
+{
+    if (release->spec.arm_count > 0) {
+        return number < release->spec.arm_count
+               ? release->spec.arms[number].name : "";
+    }
+
+    return number == 0 ? release->spec.canary : "";
+}
+
+
+const char *
+release_baseline(const release_t *release, unsigned number)
+{
+    return strcmp(release->stable, release_arm(release, number)) == 0
+           ? "" : release->stable;
+}
+
+
+/* q-quantile in ms; -1 where there is none. */
+static double
+release_quantile(const tally_cell_t *cell, double q)
+{
+    double    counts[HISTOGRAM_BUCKETS], us;
+    unsigned  i;
+
+    for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        counts[i] = (double) cell->latency[i];
+    }
+
+    us = histogram_quantile(counts, q);
+
+    return us < 0.0 ? -1.0 : us / 1000.0;
+}
+
+
+rollout_slo_t
+release_slo(const spec_slo_t *slo, const tally_cell_t *step, char *detail)
+{
+    double    rate, ms;
+    unsigned  i;
+
+    const struct {
+        const char  *name;
+        double       q, limit;
+    } latency[] = {
+        { "p50", 0.5, slo->p50_ms }, { "p95", 0.95, slo->p95_ms },
+        { "p99", 0.99, slo->p99_ms }
+    };
+
+    detail[0] = '\0';
+
+    if (slo->min_requests == 0) {
+        return ROLLOUT_SLO_MET;
+    }
+
+    if (step->requests < slo->min_requests) {
+        snprintf(detail, ROLLOUT_REASON_LEN, "%llu of %llu requests that are "
+                 "needed to say", (unsigned long long) step->requests,
+                 (unsigned long long) slo->min_requests);
+        return ROLLOUT_SLO_FEW;
+    }
+
+    rate = (double) step->errors / (double) step->requests;
+
+    if (slo->error_rate > 0.0 && rate > slo->error_rate) {
+        snprintf(detail, ROLLOUT_REASON_LEN, "%.3g %% errors, above %.3g %%",
+                 rate * 100.0, slo->error_rate * 100.0);
+        return ROLLOUT_SLO_UNMET;
+    }
+
+    for (i = 0; i < sizeof(latency) / sizeof(latency[0]); i++) {
+        ms = release_quantile(step, latency[i].q);
+
+        if (latency[i].limit > 0.0 && ms > latency[i].limit) {
+            snprintf(detail, ROLLOUT_REASON_LEN, "%s is %.4g ms, above %.4g "
+                     "ms", latency[i].name, ms, latency[i].limit);
+            return ROLLOUT_SLO_UNMET;
+        }
+    }
+
+    return ROLLOUT_SLO_MET;
+}
+
+
 void
 evidence_init(evidence_t *evidence, const release_t *release)
 {
+    unsigned        i;
+    judge_config_t  config;
+
     memset(evidence, 0, sizeof(evidence_t));
-    judge_init(&evidence->judge, &release->spec.analysis);
+    spec_arm_analysis(&release->spec, &config);
+    evidence->arm_count = release->spec.arm_count > 0
+                          ? release->spec.arm_count : 1;
+
+    for (i = 0; i < evidence->arm_count; i++) {
+        judge_init(&evidence->arms[i].judge, &config);
+    }
+
     strcpy(evidence->position, "0-0");
+}
+
+
+static void
+evidence_put_arm(cJSON *json, const evidence_arm_t *arm)
+{
+    cJSON_AddNumberToObject(json, "first", (double) arm->first_ms);
+    cJSON_AddItemToObject(json, "judge", judge_print(&arm->judge));
+    cJSON_AddItemToObject(json, "canary", traffic_print(&arm->traffic));
+}
+
+
+static void
+evidence_put_step(cJSON *json, const tally_cell_t *cell)
+{
+    char       name[16];
+    cJSON     *step, *latency;
+    unsigned   i;
+
+    step = cJSON_AddObjectToObject(json, "step");
+    cJSON_AddNumberToObject(step, "requests", (double) cell->requests);
+    cJSON_AddNumberToObject(step, "errors", (double) cell->errors);
+    latency = cJSON_AddObjectToObject(step, "latency");
+
+    for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        if (cell->latency[i] > 0) {
+            snprintf(name, sizeof(name), "%u", i);
+            cJSON_AddNumberToObject(latency, name,
+                                    (double) cell->latency[i]);
+        }
+    }
 }
 
 
 char *
 evidence_text(const evidence_t *evidence)
 {
-    char   *series;
-    cJSON  *json;
+    char      *series;
+    cJSON     *json, *list, *arm;
+    unsigned   i;
 
     json = cJSON_CreateObject();
 
     cJSON_AddStringToObject(json, "position", evidence->position);
     cJSON_AddNumberToObject(json, "judged", (double) evidence->judged_ms);
-    cJSON_AddNumberToObject(json, "first", (double) evidence->first_ms);
-    cJSON_AddItemToObject(json, "judge", judge_print(&evidence->judge));
     cJSON_AddItemToObject(json, "stable", traffic_print(&evidence->stable));
-    cJSON_AddItemToObject(json, "canary", traffic_print(&evidence->canary));
+    evidence_put_arm(json, &evidence->arms[0]);
+
+    if (evidence->step.requests > 0) {
+        evidence_put_step(json, &evidence->step);
+    }
+
+    if (evidence->arm_count > 1) {
+        list = cJSON_AddArrayToObject(json, "others");
+
+        for (i = 1; i < evidence->arm_count; i++) {
+            arm = cJSON_CreateObject();
+            evidence_put_arm(arm, &evidence->arms[i]);
+            cJSON_AddItemToArray(list, arm);
+        }
+    }
 
     series = series_text(&evidence->series);
     cJSON_AddStringToObject(json, "series", series);
@@ -232,14 +384,14 @@ evidence_sample(evidence_t *evidence, const release_t *release,
     rollout_routing_t  routing;
 
     rollout_routing(&release->spec, &release->state, &routing);
-    judge_result(&evidence->judge, &result);
+    judge_result(&evidence->arms[0].judge, &result);
 
     point.at_ms = now_ms;
     point.weight = routing.touch ? (int32_t) routing.canary_weight : 0;
     point.evidence = series_log(result.log_evidence);
     point.safe = series_log(result.log_safe);
     series_group(&point.stable, &evidence->stable);
-    series_group(&point.canary, &evidence->canary);
+    series_group(&point.canary, &evidence->arms[0].traffic);
 
     series_add(&evidence->series, &point);
 }
@@ -283,14 +435,68 @@ evidence_after(const char *a, const char *b)
 }
 
 
+static int
+evidence_read_arm(const cJSON *json, const judge_config_t *config,
+    evidence_arm_t *arm)
+{
+    if (!release_number(json, "first", &arm->first_ms)
+        || judge_parse(cJSON_GetObjectItemCaseSensitive(json, "judge"),
+                       config, &arm->judge) != 0)
+    {
+        return -1;
+    }
+
+    traffic_parse(cJSON_GetObjectItemCaseSensitive(json, "canary"),
+                  &arm->traffic);
+
+    return 0;
+}
+
+
+/* What is not understood counts as nothing: objectives are then asked for
+ * over the rest of the step. */
+static void
+evidence_read_step(const cJSON *json, tally_cell_t *cell)
+{
+    char          *end;
+    int64_t        n, e, count;
+    const cJSON   *item;
+    unsigned long  index;
+
+    if (!release_number(json, "requests", &n)
+        || !release_number(json, "errors", &e) || e > n)
+    {
+        return;
+    }
+
+    cell->requests = (uint64_t) n;
+    cell->errors = (uint64_t) e;
+
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(json,
+                                                              "latency"))
+    {
+        index = item->string != NULL ? strtoul(item->string, &end, 10)
+                                     : HISTOGRAM_BUCKETS;
+
+        if (index < HISTOGRAM_BUCKETS && *end == '\0'
+            && value_read_integer(item, 0, VALUE_MAX_INT, &count))
+        {
+            cell->latency[index] = (uint64_t) count;
+        }
+    }
+}
+
+
 int
 evidence_parse(const char *text, const release_t *release,
     evidence_t *evidence)
 {
-    int           rc;
-    cJSON        *json;
-    uint64_t      ms, number;
-    const cJSON  *position;
+    int             rc;
+    cJSON          *json;
+    uint64_t        ms, number;
+    unsigned        i;
+    const cJSON    *position, *others;
+    judge_config_t  config;
 
     memset(evidence, 0, sizeof(evidence_t));
 
@@ -301,23 +507,34 @@ evidence_parse(const char *text, const release_t *release,
     rc = -1;
     json = cJSON_Parse(text);
     position = cJSON_GetObjectItemCaseSensitive(json, "position");
+    others = cJSON_GetObjectItemCaseSensitive(json, "others");
+    spec_arm_analysis(&release->spec, &config);
+    evidence->arm_count = release->spec.arm_count > 0
+                          ? release->spec.arm_count : 1;
 
     if (!cJSON_IsString(position)
         || strlen(position->valuestring) >= STORE_POSITION_LEN
         || evidence_position(position->valuestring, &ms, &number) != 0
         || !release_number(json, "judged", &evidence->judged_ms)
-        || !release_number(json, "first", &evidence->first_ms)
-        || judge_parse(cJSON_GetObjectItemCaseSensitive(json, "judge"),
-                       &release->spec.analysis, &evidence->judge) != 0)
+        || evidence_read_arm(json, &config, &evidence->arms[0]) != 0
+        || cJSON_GetArraySize(others) != (int) evidence->arm_count - 1)
     {
         goto done;
+    }
+
+    for (i = 1; i < evidence->arm_count; i++) {
+        if (evidence_read_arm(cJSON_GetArrayItem(others, (int) i - 1),
+                              &config, &evidence->arms[i]) != 0)
+        {
+            goto done;
+        }
     }
 
     strcpy(evidence->position, position->valuestring);
     traffic_parse(cJSON_GetObjectItemCaseSensitive(json, "stable"),
                   &evidence->stable);
-    traffic_parse(cJSON_GetObjectItemCaseSensitive(json, "canary"),
-                  &evidence->canary);
+    evidence_read_step(cJSON_GetObjectItemCaseSensitive(json, "step"),
+                       &evidence->step);
     series_parse(cJSON_GetStringValue(
                      cJSON_GetObjectItemCaseSensitive(json, "series")),
                  &evidence->series);
@@ -343,10 +560,10 @@ release_route(release_t *release, const record_t *present, record_t *wanted)
         return false;
     }
 
-    record_route(wanted, release->stable, release->spec.canary, release->id,
-                 release->spec.lease_ms, &routing);
+    record_route(wanted, &release->spec, release->stable, release->id,
+                 &routing);
 
-    if (record_same(wanted, present)) {
+    if (record_equal(wanted, present)) {
         return false;
     }
 
@@ -354,127 +571,4 @@ release_route(release_t *release, const record_t *present, record_t *wanted)
     release->revision = wanted->revision;
 
     return true;
-}
-
-
-/* --- for people --- */
-
-static void
-release_time(cJSON *json, const char *name, int64_t ms)
-{
-    char  text[TIME_LEN];
-
-    if (ms <= 0) {
-        cJSON_AddNullToObject(json, name);
-        return;
-    }
-
-    cJSON_AddStringToObject(json, name, time_format(ms, text, sizeof(text)));
-}
-
-
-static cJSON *
-release_judgement(const evidence_t *evidence)
-{
-    char            odds[32];
-    cJSON          *json;
-    judge_result_t  result;
-
-    if (evidence == NULL || evidence->judge.ticks == 0) {
-        return cJSON_CreateNull();
-    }
-
-    judge_result(&evidence->judge, &result);
-    json = judge_result_print(&result);
-
-    cJSON_AddStringToObject(json, "odds", judge_odds(result.log_evidence,
-                                                     odds, sizeof(odds)));
-    cJSON_AddNumberToObject(json, "ticks", (double) evidence->judge.ticks);
-
-    return json;
-}
-
-
-/* The time that the state's clock has to reach, or 0. */
-static int64_t
-release_hold(const release_t *release)
-{
-    if (release->state.baking) {
-        return release->spec.bake_ms;
-    }
-
-    if (release->state.step < release->spec.step_count) {
-        return release->spec.steps[release->state.step].hold_ms;
-    }
-
-    return 0;
-}
-
-
-cJSON *
-release_json(const release_t *release, const evidence_t *evidence,
-    const record_t *present, unsigned live, unsigned confirmed)
-{
-    cJSON            *json, *weights, *traffic, *nodes;
-    unsigned          i;
-    const rollout_t  *state = &release->state;
-
-    json = cJSON_CreateObject();
-
-    cJSON_AddStringToObject(json, "id", release->id);
-    cJSON_AddStringToObject(json, "upstream", release->spec.upstream);
-    cJSON_AddStringToObject(json, "canary", release->spec.canary);
-    cJSON_AddStringToObject(json, "stable", release->stable);
-    cJSON_AddStringToObject(json, "version", release->spec.version);
-    cJSON_AddStringToObject(json, "state", rollout_state_name(state->state));
-
-    if (state->waiting_for == ROLLOUT_WAIT_NONE) {
-        cJSON_AddNullToObject(json, "waiting_for");
-
-    } else {
-        cJSON_AddStringToObject(json, "waiting_for",
-                                rollout_wait_name(state->waiting_for));
-    }
-
-    cJSON_AddNumberToObject(json, "step", state->step);
-    cJSON_AddNumberToObject(json, "steps", release->spec.step_count);
-    cJSON_AddNumberToObject(json, "step_held_ms", (double) state->held_ms);
-    cJSON_AddNumberToObject(json, "step_hold_ms",
-                            (double) release_hold(release));
-    cJSON_AddStringToObject(json, "reason", state->reason);
-    cJSON_AddStringToObject(json, "actor", state->actor);
-
-    cJSON_AddNumberToObject(json, "revision", (double) present->revision);
-    weights = cJSON_AddObjectToObject(json, "weights");
-
-    for (i = 0; i < present->group_count; i++) {
-        cJSON_AddNumberToObject(weights, present->groups[i].name,
-                                present->groups[i].weight / 100.0);
-    }
-
-    release_time(json, "created", release->created_ms);
-    release_time(json, "updated", release->updated_ms);
-    release_time(json, "entered", state->entered_ms);
-    release_time(json, "finished", release->finished_ms);
-
-    cJSON_AddItemToObject(json, "judgement", release_judgement(evidence));
-
-    traffic = cJSON_AddObjectToObject(json, "traffic");
-
-    cJSON_AddItemToObject(traffic, release->stable,
-                          evidence != NULL
-                          ? traffic_summary(&evidence->stable)
-                          : cJSON_CreateNull());
-    cJSON_AddItemToObject(traffic, release->spec.canary,
-                          evidence != NULL
-                          ? traffic_summary(&evidence->canary)
-                          : cJSON_CreateNull());
-
-    nodes = cJSON_AddObjectToObject(json, "nodes");
-    cJSON_AddNumberToObject(nodes, "live", live);
-    cJSON_AddNumberToObject(nodes, "confirmed", confirmed);
-
-    cJSON_AddItemToObject(json, "spec", spec_print(&release->spec));
-
-    return json;
 }

@@ -16,6 +16,7 @@
 #include "record.h"
 #include "series.h"
 #include "store.h"
+#include "tally.h"
 #include "traffic.h"
 
 #define RELEASE_ID_LEN   80        /* upstream, '-', 10 hex digits, NUL */
@@ -32,13 +33,20 @@ typedef struct {
     int64_t         finished_ms;   /* 0: is active */
 } release_t;
 
+/* Of the canary; or of one group of an experiment. */
 typedef struct {
     judge_t         judge;
+    int64_t         first_ms;      /* its first request; 0: none */
+    traffic_t       traffic;
+} evidence_arm_t;
+
+typedef struct {
     char            position[STORE_POSITION_LEN];   /* last tick judged */
     int64_t         judged_ms;     /* 0: never */
-    int64_t         first_ms;      /* the canary's first request; 0: none */
     traffic_t       stable;
-    traffic_t       canary;
+    unsigned        arm_count;     /* 1, or of the spec */
+    evidence_arm_t  arms[SPEC_MAX_ARMS];   /* [0] is the canary */
+    tally_cell_t    step;          /* the canary's since it began, for slo */
     series_t        series;        /* for people */
 } evidence_t;
 
@@ -49,8 +57,11 @@ int release_upstream(const char *id, char upstream[SPEC_NAME_LEN]);
 
 /* To be freed by the caller. */
 char *release_text(const release_t *release);
-/* 0, or -1 if it is not what release_text() gives. */
+/* 0, or -1 if it is not what release_text() gives; *release is empty then.
+ * A parsed one is given to release_free() once; a copy borrows. */
 int release_parse(const char *text, release_t *release);
+/* Frees what it owns, not itself.  A zeroed one may be freed, too. */
+void release_free(release_t *release);
 
 /*
  * What can be said of a rollout whose document is gone, out of the record
@@ -58,6 +69,18 @@ int release_parse(const char *text, release_t *release);
  */
 int release_rebuild(release_t *release, const char *id, const char *upstream,
     const record_t *present);
+
+/* The group that is judged as the number-th: "" beyond the last. */
+const char *release_arm(const release_t *release, unsigned number);
+
+/* The group that it is compared with: "" for servers of the stable group
+ * itself, which have nothing beside them. */
+const char *release_baseline(const release_t *release, unsigned number);
+
+/* Are the step's objectives met?  detail (ROLLOUT_REASON_LEN) says what is
+ * not. */
+rollout_slo_t release_slo(const spec_slo_t *slo, const tally_cell_t *step,
+    char *detail);
 
 void evidence_init(evidence_t *evidence, const release_t *release);
 char *evidence_text(const evidence_t *evidence);

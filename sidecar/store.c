@@ -49,23 +49,6 @@ store_copy(const char *text)
 }
 
 
-bool
-store_name_valid(const char *name)
-{
-    size_t  i;
-
-    for (i = 0; name[i] != '\0'; i++) {
-        if (!isalnum((unsigned char) name[i]) && name[i] != '.'
-            && name[i] != '_' && name[i] != '-')
-        {
-            return false;
-        }
-    }
-
-    return i > 0 && i < 64;
-}
-
-
 void
 store_key(const store_t *store, char key[STORE_KEY_LEN],
     const char *upstream, const char *what, const char *id)

@@ -65,6 +65,7 @@ typedef struct {
 
 typedef struct {
     const char  *position;
+    const char  *node;             /* NULL: not said */
     const char  *rollout;
     const char  *counts;           /* tally_print() */
 } store_tick_t;
@@ -90,7 +91,7 @@ typedef struct {
 /* A tick as it was judged, for a later replay. */
 typedef struct {
     int64_t      at_ms;
-    bool         warm;             /* latency was judged */
+    const char  *given;            /* tick_given() */
     const char  *counts;           /* tally_print(); "" where nothing was */
 } store_judged_t;
 
@@ -174,6 +175,7 @@ typedef void (*store_entries_pt)(void *arg, store_status_t status,
     size_t count, const store_entry_t *entries);
 typedef void (*store_recorded_pt)(void *arg, store_status_t status,
     size_t count, const store_recorded_t *ticks);
+typedef void (*store_has_pt)(void *arg, store_status_t status, bool has);
 
 typedef struct {
     void    (*ready)(void *arg);           /* connected (again) */
@@ -257,6 +259,15 @@ void store_recorded(store_t *store, const char *upstream,
 
 /* "milliseconds-number", as an entry of a stream is named? */
 bool store_position_valid(const char *position);
+
+/*
+ * Versions that have succeeded in an environment.  Nobody waits for the
+ * change.  The newest 1000 of an environment are kept.
+ */
+void store_succeed(store_t *store, const char *environment,
+    const char *version, bool succeeded);
+void store_has_succeeded(store_t *store, const char *environment,
+    const char *version, store_has_pt done, void *arg);
 
 void store_create(store_t *store, const store_create_t *create,
     store_result_pt done, void *arg);

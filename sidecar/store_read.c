@@ -443,6 +443,7 @@ store_read_clean(void *data)
 
     for (i = 0; i < read->rollout.tick_count; i++) {
         free((char *) read->rollout.ticks[i].position);
+        free((char *) read->rollout.ticks[i].node);
         free((char *) read->rollout.ticks[i].rollout);
         free((char *) read->rollout.ticks[i].counts);
     }
@@ -544,6 +545,9 @@ store_read_ticks(store_rollout_t *rollout, const redisReply *reply)
 
             if (strcmp(name, "rollout") == 0 && tick->rollout == NULL) {
                 tick->rollout = store_copy(value);
+
+            } else if (strcmp(name, "node") == 0 && tick->node == NULL) {
+                tick->node = store_copy(value);
 
             } else if (strcmp(name, "counts") == 0 && tick->counts == NULL) {
                 tick->counts = store_copy(value);

@@ -135,8 +135,7 @@ store_list_add(store_list_t *list, char *position,
         tick->position = position;
         tick->judged.at_ms = (int64_t) store_field_number(fields, count,
                                                           "at");
-        tick->judged.warm = strcmp(store_field(fields, count, "warm"), "1")
-                            == 0;
+        tick->judged.given = store_field(fields, count, "given");
         tick->judged.counts = store_field(fields, count, "counts");
         return;
     }

@@ -287,7 +287,7 @@ store_commit(store_t *store, const store_commit_t *commit,
     argv[n++] = STORE_RECORDED_KEPT;
     argv[n++] = store_print(numbers[5], judged != NULL
                                         ? (uint64_t) judged->at_ms : 0);
-    argv[n++] = judged != NULL && judged->warm ? "1" : "0";
+    argv[n++] = judged != NULL ? judged->given : "";
     argv[n++] = judged != NULL ? judged->counts : "";
 
     for (i = 0; i < commit->event_count && i < STORE_MAX_EVENTS; i++) {

@@ -72,6 +72,14 @@ traffic_quantile(const traffic_t *traffic, double q)
 }
 
 
+double
+traffic_rate(const traffic_t *traffic)
+{
+    return traffic->requests < TRAFFIC_NOTHING || traffic->seconds <= 0.0
+           ? 0.0 : traffic->requests / traffic->seconds;
+}
+
+
 cJSON *
 traffic_summary(const traffic_t *traffic)
 {
@@ -92,6 +100,7 @@ traffic_summary(const traffic_t *traffic)
                                                        / traffic->requests,
                                                        0.000001)))
         || !value_put(json, "p50_ms", traffic_quantile(traffic, 0.5))
+        || !value_put(json, "p95_ms", traffic_quantile(traffic, 0.95))
         || !value_put(json, "p99_ms", traffic_quantile(traffic, 0.99)))
     {
         cJSON_Delete(json);

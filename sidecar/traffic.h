@@ -28,7 +28,10 @@ typedef struct {
 void traffic_add(traffic_t *traffic, const tally_cell_t *cell,
     int64_t now_ms);
 
-/* {"requests_per_second", "error_rate", "p50_ms", "p99_ms"}; JSON null
+/* Requests a second; 0 where nothing is known. */
+double traffic_rate(const traffic_t *traffic);
+
+/* {"requests_per_second", "error_rate", "p50_ms", "p95_ms", "p99_ms"}; null
  * where there were no requests.  NULL: no memory. */
 cJSON *traffic_summary(const traffic_t *traffic);
 

@@ -210,6 +210,7 @@ read_tick(const cJSON *json, unsigned row, judge_tick_t *tick,
                          "optional");
     }
 
+    memset(tick, 0, sizeof(judge_tick_t));
     memset(counts, 0, 2 * sizeof(counts[0]));
     i = 0;
 

@@ -170,15 +170,18 @@ poisson_growth(double n, double bad, double a, double rate, double burst)
 }
 
 
-/* Null: the canary's rate is at most max_error_rate; see "Ceiling". */
+/* Null: the canary's rate is at most max_error_rate; see "Ceiling".  A tick
+ * in which nobody happened to go to stable must not open it: an incident that
+ * hits both sides would look like harm. */
 static void
-ceiling_update(judge_t *judge, double n_c, double bad_c, double n_s)
+ceiling_update(judge_t *judge, double n_c, double bad_c, double n_s,
+    bool by_chance)
 {
     double                 growth[count_of(ratios_ceiling)];
     unsigned               i;
     const judge_config_t  *config = &judge->config;
 
-    if (!(n_c > 0 && n_s == 0)) {
+    if (!(n_c > 0 && n_s == 0) || by_chance) {
         wealth_grow(&judge->ceiling, NULL);
         return;
     }
@@ -364,6 +367,16 @@ judge_init(judge_t *judge, const judge_config_t *config)
 }
 
 
+bool
+judge_by_chance(uint64_t canary_requests, unsigned canary_weight,
+    unsigned stable_weight)
+{
+    return canary_weight > 0
+           && (double) canary_requests * stable_weight
+              >= 0.5 * canary_weight;
+}
+
+
 void
 judge_tick(judge_t *judge, const judge_tick_t *tick)
 {
@@ -388,7 +401,7 @@ judge_tick(judge_t *judge, const judge_tick_t *tick)
     safe_update(judge, n_c, bad_c, n_s, bad_s);
 
     if (judge->config.max_error_rate > 0) {
-        ceiling_update(judge, n_c, bad_c, n_s);
+        ceiling_update(judge, n_c, bad_c, n_s, tick->stable_by_chance);
     }
 
     for (i = 0; i < judge->config.latency_count; i++) {
@@ -497,6 +510,60 @@ judge_result(const judge_t *judge, judge_result_t *result)
 
     result->log_evidence = evidence(judge, result);
     result->verdict = verdict(judge, result);
+}
+
+
+/*
+ * With e_c = p_c n_c and e_s = p_s n_s, a bet grows for each canary request by
+ * (p_c ln A + p_s (n_s / n_c) ln B + slack (1 - A)) / burst.
+ */
+double
+judge_needed(const judge_t *judge)
+{
+    double                 n_c, n_s, p_c, p_s, x, q, a, b, growth, limit;
+    double                 needed, best;
+    unsigned               i;
+    const judge_config_t  *config = &judge->config;
+
+    limit = -log(config->beta);
+
+    if (wealth_log(&judge->safe) >= limit) {
+        return 0.0;
+    }
+
+    n_c = (double) judge->total[0];
+    n_s = (double) judge->total[2];
+
+    if (!(n_c > 0)) {
+        return -1.0;
+    }
+
+    p_c = (double) judge->total[1] / n_c;
+    p_s = n_s > 0 ? (double) judge->total[3] / n_s : 0.0;
+    x = (1.0 + config->safe_margin) * n_c;
+    best = -1.0;
+
+    for (i = 0; i < count_of(ratios_safe); i++) {
+        q = ratios_safe[i];
+        a = n_s > 0 ? q * (x + n_s) / (q * x + n_s) : q;
+        b = n_s > 0 ? (x + n_s) / (q * x + n_s) : 1.0;
+
+        growth = poisson_growth(1.0, p_c, a, config->safe_slack,
+                                config->burst)
+                 + p_s * n_s / n_c * log(b) / config->burst;
+
+        if (!(growth > 0.0) || judge->safe.bets[i] == -INFINITY) {
+            continue;
+        }
+
+        needed = (limit - judge->safe.bets[i]) / growth;
+
+        if (needed >= 0.0 && (best < 0.0 || needed < best)) {
+            best = needed;
+        }
+    }
+
+    return best;
 }
 
 

@@ -54,6 +54,9 @@ typedef struct {
     uint64_t          stable_errors;
     const uint64_t   *canary_latency;     /* [HISTOGRAM_BUCKETS], borrowed */
     const uint64_t   *stable_latency;
+    bool              stable_by_chance;   /* of no stable requests: stable has
+                                      its share, only nobody came.  Then the
+                                      ceiling does not stand in for it */
 } judge_tick_t;
 
 /* Log-wealth of a gambler: part cash, the rest spread over bets. */
@@ -104,9 +107,21 @@ void judge_init(judge_t *judge, const judge_config_t *config);
 
 void judge_tick(judge_t *judge, const judge_tick_t *tick);
 
+/* Is it by chance that stable has no requests in a tick?  So where at least
+ * half a one was to be expected beside the canary's. */
+bool judge_by_chance(uint64_t canary_requests, unsigned canary_weight,
+    unsigned stable_weight);
+
 /* The result as of the last tick; may be asked for any number of times.
  * Before the first tick it is watching. */
 void judge_result(const judge_t *judge, judge_result_t *result);
+
+/*
+ * Canary requests until it is shown to be safe, if errors go on at the rates
+ * and with the shares seen so far ("Safe" in docs and analysis: growth of the
+ * best bet per canary request).  0: it is; -1: at these rates never.
+ */
+double judge_needed(const judge_t *judge);
 
 const char *judge_verdict_name(judge_verdict_t verdict);
 

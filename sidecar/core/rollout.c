@@ -1,29 +1,23 @@
-/* The rollout as a state machine; rollout.h and docs say what it promises. */
+/*
+ * The rollout as a state machine; rollout.h and docs say what it promises.
+ * Here is what is common to all: the tick, the start, and the way back.
+ */
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "rollout.h"
+#include "rollout_internal.h"
 #include "text.h"
 
 #define AUTOMATIC      "canaryd"   /* actor of what no person did */
 #define MAX_TICK_MS    (INT64_C(60) * 60 * 1000)
-#define MAX_COUNT      (UINT64_C(1) << 53)
-#define DURATION_LEN   32
-#define ODDS_LEN       32
-
-/* What a transition needs to know of its circumstances. */
-typedef struct {
-    const rollout_spec_t  *spec;
-    rollout_t             *rollout;
-    rollout_events_t      *events;
-    const char            *actor;
-    int64_t                now_ms;
-} change_t;
+#define AFTER_MS       (INT64_C(10) * 60 * 1000)  /* for a hook at the end */
 
 
-static void
-enter(change_t *change, rollout_state_t state, rollout_wait_t wait)
+void
+change_enter(change_t *change, rollout_state_t state, rollout_wait_t wait)
 {
     rollout_t  *rollout = change->rollout;
 
@@ -34,19 +28,11 @@ enter(change_t *change, rollout_state_t state, rollout_wait_t wait)
 }
 
 
-/* Says what has just changed: to the state's reason, and as an event. */
-#define tell(change, type, ...)                                              \
-    (text_format((change)->rollout->reason, ROLLOUT_REASON_LEN,              \
-                 __VA_ARGS__),                                               \
-     text_copy((change)->rollout->actor, ROLLOUT_ACTOR_LEN,                  \
-               (change)->actor),                                             \
-     emit((change)->events, type, (change)->rollout->reason))
-
-
 static void
-emit(rollout_events_t *events, const char *type, const char *detail)
+add_event(change_t *change, const char *type, const char *detail)
 {
-    rollout_event_t  *event;
+    rollout_event_t   *event;
+    rollout_events_t  *events = change->events;
 
     if (events->count == ROLLOUT_MAX_EVENTS) {
         return;
@@ -58,174 +44,258 @@ emit(rollout_events_t *events, const char *type, const char *detail)
 }
 
 
-static double
-percent(const rollout_spec_t *spec, unsigned step)
+void
+change_tell(change_t *change, const char *type, const char *format, ...)
 {
-    return step < spec->step_count ? spec->steps[step].weight / 100.0 : 0.0;
+    char        text[2 * ROLLOUT_REASON_LEN];
+    va_list     args;
+    rollout_t  *rollout = change->rollout;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+
+    text_copy(rollout->reason, sizeof(rollout->reason), text);
+    text_copy(rollout->actor, sizeof(rollout->actor), change->actor);
+    add_event(change, type, rollout->reason);
 }
 
 
-static void
-begin_clock(rollout_t *rollout)
+void
+change_emit(change_t *change, const char *type, const char *format, ...)
 {
-    rollout->held_ms = 0;
-    rollout->step_requests = 0;
+    char     text[2 * ROLLOUT_REASON_LEN];
+    va_list  args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+
+    add_event(change, type, text);
 }
 
 
-static void
-begin_step(change_t *change, unsigned step, const char *type,
-    const char *why)
-{
-    rollout_t             *rollout = change->rollout;
-    const rollout_spec_t  *spec = change->spec;
-
-    rollout->step = step;
-    rollout->approved = false;
-    begin_clock(rollout);
-    enter(change, ROLLOUT_PROGRESSING, ROLLOUT_WAIT_NONE);
-
-    tell(change, type, "step %u of %u, %g %% to %s: %s", step + 1,
-         spec->step_count, percent(spec, step), spec->canary, why);
-}
-
-
-static void
-begin_bake(change_t *change, const char *why)
-{
-    char                   duration[DURATION_LEN];
-    rollout_t             *rollout = change->rollout;
-    const rollout_spec_t  *spec = change->spec;
-
-    rollout->baking = true;
-    begin_clock(rollout);
-    enter(change, ROLLOUT_BAKING, ROLLOUT_WAIT_NONE);
-
-    tell(change, "baking", "baking for %s at %g %%: %s",
-         spec_print_duration(spec->bake_ms, duration, sizeof(duration)),
-         percent(spec, rollout->step), why);
-}
-
-
-static void
-succeed(change_t *change, const char *why)
-{
-    rollout_t             *rollout = change->rollout;
-    const rollout_spec_t  *spec = change->spec;
-
-    rollout->promoted = spec->on_success == SPEC_PROMOTE;
-    enter(change, ROLLOUT_SUCCEEDED, ROLLOUT_WAIT_NONE);
-
-    if (rollout->promoted) {
-        tell(change, "succeeded", "%s is stable now: %s", spec->canary, why);
-
-    } else {
-        tell(change, "succeeded", "done, %s keeps %g %%: %s", spec->canary,
-             percent(spec, rollout->step), why);
-    }
-}
-
-
-/* To whatever follows the present step or the bake. */
-static void
-go_on(change_t *change, const char *why)
-{
-    rollout_t             *rollout = change->rollout;
-    const rollout_spec_t  *spec = change->spec;
-
-    if (rollout->baking) {
-        succeed(change, why);
-
-    } else if (rollout->step + 1 < spec->step_count) {
-        begin_step(change, rollout->step + 1, "step", why);
-
-    } else if (spec->bake_ms > 0) {
-        begin_bake(change, why);
-
-    } else {
-        succeed(change, why);
-    }
-}
-
-
-/* From a pause or a wait back to where it began. */
-static void
-come_back(change_t *change, const char *why)
-{
-    enter(change,
-          change->rollout->baking ? ROLLOUT_BAKING : ROLLOUT_PROGRESSING,
-          ROLLOUT_WAIT_NONE);
-
-    tell(change, "resumed", "%s", why);
-}
-
-
-static void
-await(change_t *change, rollout_wait_t wait)
-{
-    rollout_t             *rollout = change->rollout;
-    const rollout_spec_t  *spec = change->spec;
-
-    enter(change, ROLLOUT_WAITING, wait);
-
-    switch (wait) {
-
-    case ROLLOUT_WAIT_APPROVAL:
-        tell(change, "waiting", "step %u of %u is done at %g %% and waits for "
-             "approval: promote or abort", rollout->step + 1,
-             spec->step_count, percent(spec, rollout->step));
-        break;
-
-    case ROLLOUT_WAIT_NO_DATA:
-        tell(change, "waiting", "no request reached %s for %u ticks: there "
-             "is nothing to judge, the weight is held", spec->canary,
-             spec->analysis.stale_ticks);
-        break;
-
-    default:                       /* ROLLOUT_WAIT_INCIDENT */
-        tell(change, "waiting", "stable itself fails in more than %g %% of "
-             "its requests: the weight is held until that is over",
-             spec->analysis.max_error_rate * 100.0);
-        break;
-    }
-}
-
-
-static void
-leave_traffic(change_t *change)
+void
+change_leave(change_t *change)
 {
     rollout_t  *rollout = change->rollout;
 
     rollout->baking = false;
     rollout->approved = false;
     rollout->promoted = false;
-    begin_clock(rollout);
-    enter(change, ROLLOUT_REVERTING, ROLLOUT_WAIT_NONE);
+    rollout->held_ms = 0;
+    rollout->step_requests = 0;
+    rollout->gate = ROLLOUT_GATE_NONE;
+    rollout->retry_ms = 0;
+    memset(&rollout->checks, 0, sizeof(rollout_poll_t));
+    memset(&rollout->rollback, 0, sizeof(rollout_poll_t));
+
+    change_enter(change, ROLLOUT_REVERTING, ROLLOUT_WAIT_NONE);
 }
 
 
+/* --- what ends it before its time --- */
+
 static void
-revert_for_verdict(change_t *change, const rollout_observation_t *seen)
+revert_for_verdict(change_t *change)
 {
-    char                   odds[ODDS_LEN], limit[ODDS_LEN];
-    const rollout_spec_t  *spec = change->spec;
+    char                          odds[ROLLOUT_ODDS_LEN];
+    char                          limit[ROLLOUT_ODDS_LEN];
+    const rollout_spec_t         *spec = change->spec;
+    const rollout_observation_t  *seen = change->seen;
 
     judge_odds(seen->log_evidence, odds, sizeof(odds));
-    leave_traffic(change);
+    change_leave(change);
 
     if (seen->verdict == JUDGE_BUDGET) {
-        tell(change, "reverting", "excess errors of %s reached the budget of "
-             "%g (evidence of harm: %s)", spec->canary,
-             spec->analysis.max_excess_errors, odds);
+        change_tell(change, "reverting", "excess errors of %s reached the "
+                    "budget of %g (evidence of harm: %s)", spec->canary,
+                    spec->analysis.max_excess_errors, odds);
         return;
     }
 
     judge_odds(-log(spec->analysis.alpha), limit, sizeof(limit));
 
-    tell(change, "reverting", "evidence of harm reached %s against %s "
-         "(limit %s)", odds, spec->canary, limit);
+    change_tell(change, "reverting", "evidence of harm reached %s against %s "
+                "(limit %s)", odds, spec->canary, limit);
 }
 
+
+static void
+revert_for_deadline(change_t *change)
+{
+    bool                          unmet;
+    char                          text[ROLLOUT_DURATION_LEN];
+    const rollout_spec_t         *spec = change->spec;
+    const rollout_observation_t  *seen = change->seen;
+
+    unmet = seen->slo != ROLLOUT_SLO_MET;
+    spec_print_duration(spec->deadline_ms, text, sizeof(text));
+    change_leave(change);
+
+    change_tell(change, "reverting", "the deadline of %s is over%s%s", text,
+                unmet ? ": " : "", unmet ? seen->slo_detail : "");
+}
+
+
+static void
+take_alert(change_t *change)
+{
+    rollout_t                    *rollout = change->rollout;
+    const rollout_observation_t  *seen = change->seen;
+
+    if (seen->alert == ROLLOUT_ALERT_REVERT) {
+        change_leave(change);
+        change_tell(change, "reverting", "alert: %s", seen->alert_text);
+
+    } else if (rollout_moving(rollout) && rollout->state != ROLLOUT_PAUSED) {
+        change_enter(change, ROLLOUT_PAUSED, ROLLOUT_WAIT_NONE);
+        change_tell(change, "paused", "alert: %s", seen->alert_text);
+    }
+}
+
+
+/* True: it has ended, or was stopped, and this tick with it. */
+static bool
+tick_ending(change_t *change)
+{
+    rollout_t                    *rollout = change->rollout;
+    const rollout_spec_t         *spec = change->spec;
+    const rollout_observation_t  *seen = change->seen;
+
+    if (seen->verdict == JUDGE_HARM || seen->verdict == JUDGE_BUDGET) {
+        revert_for_verdict(change);
+        return true;
+    }
+
+    if (seen->nodes_tripped > 0 && rollout_moving(rollout)) {
+        change_leave(change);
+        change_tell(change, "reverting", "the guard of %u node%s keeps %s "
+                    "out: too many of its attempts failed",
+                    seen->nodes_tripped, seen->nodes_tripped > 1 ? "s" : "",
+                    spec->canary);
+        return true;
+    }
+
+    if (spec->deadline_ms > 0
+        && change->now_ms - rollout->begun_ms >= spec->deadline_ms)
+    {
+        revert_for_deadline(change);
+        return true;
+    }
+
+    if (seen->alert != ROLLOUT_ALERT_NONE) {
+        take_alert(change);
+        return seen->alert == ROLLOUT_ALERT_REVERT;
+    }
+
+    return false;
+}
+
+
+/* --- the start --- */
+
+/* PENDING is kept from its start. */
+static void
+hold_start(change_t *change, rollout_wait_t wait)
+{
+    rollout_t  *rollout = change->rollout;
+
+    if (rollout->waiting_for == wait) {
+        return;
+    }
+
+    rollout->waiting_for = wait;
+
+    if (wait == ROLLOUT_WAIT_FREEZE) {
+        change_tell(change, "waiting", "releases are frozen: it begins when "
+                    "that is over");
+        return;
+    }
+
+    change_tell(change, "waiting", "%s says: not yet%s%s",
+                rollout_gate_name(rollout->gate),
+                *gate_detail(change, rollout->gate) ? ": " : "",
+                gate_detail(change, rollout->gate));
+}
+
+
+/* True if the gate is behind it. */
+static bool
+start_gate(change_t *change, rollout_gate_t gate)
+{
+    switch (gate_run(change, gate)) {
+
+    case ROLLOUT_GATE_PASSED:
+        return true;
+
+    case ROLLOUT_GATE_FAILED:
+        gate_revert(change, gate);
+        return false;
+
+    case ROLLOUT_GATE_HOLD:
+        if (change->rollout->state == ROLLOUT_PENDING) {
+            hold_start(change, ROLLOUT_WAIT_GATE);
+        }
+        return false;
+
+    default:
+        return false;
+    }
+}
+
+
+static void
+tick_start(change_t *change)
+{
+    rollout_t             *rollout = change->rollout;
+    const rollout_spec_t  *spec = change->spec;
+
+    if (change->seen->nodes_live == 0) {
+        return;
+    }
+
+    if (change->seen->frozen) {
+        if (rollout->state == ROLLOUT_SMOKE) {
+            /* what was tested may be old by then */
+            rollout->passed &= ~(UINT32_C(1) << ROLLOUT_GATE_SMOKE);
+            rollout->gate = ROLLOUT_GATE_NONE;
+            change_enter(change, ROLLOUT_PENDING, ROLLOUT_WAIT_NONE);
+        }
+
+        hold_start(change, ROLLOUT_WAIT_FREEZE);
+        return;
+    }
+
+    if (rollout->state == ROLLOUT_PENDING) {
+        if (rollout->waiting_for == ROLLOUT_WAIT_FREEZE) {
+            rollout->waiting_for = ROLLOUT_WAIT_NONE;
+        }
+
+        if (!start_gate(change, ROLLOUT_GATE_CONFIRM_START)
+            || !start_gate(change, ROLLOUT_GATE_BEFORE_START))
+        {
+            return;
+        }
+
+        if (gate_wanted(spec, ROLLOUT_GATE_SMOKE) && !step_by_servers(spec)) {
+            change_enter(change, ROLLOUT_SMOKE, ROLLOUT_WAIT_NONE);
+            change_tell(change, "smoke", "%s is tested before any user sees "
+                        "it", spec->canary);
+        }
+    }
+
+    if (rollout->state == ROLLOUT_SMOKE
+        && !start_gate(change, ROLLOUT_GATE_SMOKE))
+    {
+        return;
+    }
+
+    step_begin(change, 0, "started", "the rollout has begun");
+}
+
+
+/* --- the end --- */
 
 static bool
 all_confirmed(const rollout_observation_t *seen)
@@ -233,6 +303,67 @@ all_confirmed(const rollout_observation_t *seen)
     return seen->nodes_confirmed >= seen->nodes_live;
 }
 
+
+static void
+tick_reverting(change_t *change)
+{
+    rollout_t  *rollout = change->rollout;
+
+    /* a node that is not live falls back by itself when its lease lapses */
+
+    if (!all_confirmed(change->seen)) {
+        return;
+    }
+
+    change_enter(change, ROLLOUT_ABORTED, ROLLOUT_WAIT_NONE);
+
+    /* reason and actor stay: what matters is why, not that it is done */
+
+    change_emit(change, "aborted", "stable has all traffic, confirmed by %u "
+                "live nodes: %s", change->seen->nodes_live, rollout->reason);
+
+    if (gate_wanted(change->spec, ROLLOUT_GATE_ON_REVERT)) {
+        gate_begin(change, ROLLOUT_GATE_ON_REVERT);
+    }
+}
+
+
+/* A hook after the end: whatever comes of it changes nothing. */
+static void
+tick_after(change_t *change)
+{
+    char               detail[ROLLOUT_REASON_LEN];
+    rollout_t         *rollout = change->rollout;
+    rollout_gate_t     gate;
+    rollout_result_t   result;
+
+    gate = rollout->gate;
+    text_copy(detail, sizeof(detail), gate_detail(change, gate));
+    result = gate_run(change, gate);
+
+    if (result == ROLLOUT_GATE_PENDING) {
+        if (change->now_ms - rollout->entered_ms < AFTER_MS) {
+            return;
+        }
+
+        text_copy(detail, sizeof(detail), "nothing was heard of it");
+    }
+
+    rollout->gate = ROLLOUT_GATE_NONE;
+    rollout->retry_ms = 0;
+
+    if (result == ROLLOUT_GATE_PASSED) {
+        rollout->after = ROLLOUT_GATE_PASSED;   /* gate_run() has said so */
+        return;
+    }
+
+    rollout->after = ROLLOUT_GATE_FAILED;
+    change_emit(change, "gate", "%s failed%s%s", rollout_gate_name(gate),
+                *detail ? ": " : "", detail);
+}
+
+
+/* --- all together --- */
 
 /*
  * The time since the last observation.  A controller that slept or just took
@@ -257,210 +388,29 @@ elapsed(const rollout_t *rollout, const rollout_observation_t *seen,
 }
 
 
-/*
- * Time and traffic count from when every live node serves this weight;
- * before, the requests seen may still be those of the step before.
- */
 static void
-count_tick(rollout_t *rollout, const rollout_observation_t *seen,
-    int64_t passed)
-{
-    if (seen->nodes_live == 0 || !all_confirmed(seen)) {
-        return;
-    }
-
-    if (seen->canary_requests > MAX_COUNT - rollout->step_requests) {
-        rollout->step_requests = MAX_COUNT;
-    } else {
-        rollout->step_requests += seen->canary_requests;
-    }
-
-    if (rollout->state == ROLLOUT_PROGRESSING
-        || rollout->state == ROLLOUT_BAKING)
-    {
-        rollout->held_ms += passed;
-    }
-}
-
-
-static void
-tick_progressing(change_t *change, const rollout_observation_t *seen)
-{
-    bool                   held;
-    char                   why[96], duration[DURATION_LEN];
-    rollout_t             *rollout = change->rollout;
-    const rollout_spec_t  *spec = change->spec;
-    const spec_step_t     *step = &spec->steps[rollout->step];
-
-    held = rollout->held_ms >= step->hold_ms;
-
-    if (!held && !(spec->ramp == SPEC_RAMP_EVIDENCE
-                   && seen->verdict == JUDGE_SAFE))
-    {
-        return;
-    }
-
-    /* no step was seen to work that nobody was sent to */
-
-    if (rollout->step_requests == 0 || seen->nodes_live == 0
-        || !all_confirmed(seen))
-    {
-        return;
-    }
-
-    if (step->approval && !rollout->approved) {
-        await(change, ROLLOUT_WAIT_APPROVAL);
-        return;
-    }
-
-    if (held) {
-        text_format(why, sizeof(why), "the hold of %s is over",
-                    spec_print_duration(step->hold_ms, duration,
-                                        sizeof(duration)));
-    } else {
-        text_copy(why, sizeof(why), "the canary is shown to be safe");
-    }
-
-    go_on(change, why);
-}
-
-
-static void
-tick_baking(change_t *change, const rollout_observation_t *seen)
-{
-    char                   why[96], duration[DURATION_LEN];
-    rollout_t             *rollout = change->rollout;
-    const rollout_spec_t  *spec = change->spec;
-
-    if (rollout->held_ms < spec->bake_ms || seen->nodes_live == 0
-        || !all_confirmed(seen))
-    {
-        return;
-    }
-
-    if (rollout->step_requests == 0 && spec->bake_ms > 0) {
-        return;
-    }
-
-    text_format(why, sizeof(why), "the bake of %s is over",
-                spec_print_duration(spec->bake_ms, duration,
-                                    sizeof(duration)));
-    go_on(change, why);
-}
-
-
-static void
-tick_waiting(change_t *change, rollout_wait_t obstacle)
+tick_active(change_t *change, int64_t passed)
 {
     rollout_t  *rollout = change->rollout;
 
-    /* whoever approves sees the obstacle as soon as the next step begins */
-
-    if (rollout->waiting_for == ROLLOUT_WAIT_APPROVAL
-        || rollout->waiting_for == obstacle)
-    {
+    if (tick_ending(change)) {
         return;
     }
 
-    if (obstacle != ROLLOUT_WAIT_NONE) {
-        await(change, obstacle);
+    if (!rollout_moving(rollout)) {
+        tick_start(change);
         return;
     }
 
-    come_back(change, rollout->waiting_for == ROLLOUT_WAIT_NO_DATA
-                      ? "requests reach the canary again"
-                      : "stable is below its error ceiling again");
-}
-
-
-static rollout_wait_t
-obstacle_of(judge_verdict_t verdict)
-{
-    switch (verdict) {
-
-    case JUDGE_NO_DATA:
-        return ROLLOUT_WAIT_NO_DATA;
-
-    case JUDGE_INCIDENT:
-        return ROLLOUT_WAIT_INCIDENT;
-
-    default:
-        return ROLLOUT_WAIT_NONE;
-    }
-}
-
-
-static void
-tick_reverting(change_t *change, const rollout_observation_t *seen)
-{
-    char        detail[ROLLOUT_REASON_LEN];
-    rollout_t  *rollout = change->rollout;
-
-    /* a node that is not live falls back by itself when its lease lapses */
-
-    if (!all_confirmed(seen)) {
+    if (change->spec->arm_count > 0 && !experiment_tick(change)) {
         return;
     }
 
-    enter(change, ROLLOUT_ABORTED, ROLLOUT_WAIT_NONE);
-
-    /* reason and actor stay: what matters is why, not that it is done */
-
-    text_format(detail, sizeof(detail), "stable has all traffic, confirmed "
-                "by %u live nodes: %s", seen->nodes_live, rollout->reason);
-    emit(change->events, "aborted", detail);
-}
-
-
-static void
-tick_active(change_t *change, const rollout_observation_t *seen,
-    int64_t passed)
-{
-    rollout_t       *rollout = change->rollout;
-    rollout_wait_t   obstacle;
-
-    if (seen->verdict == JUDGE_HARM || seen->verdict == JUDGE_BUDGET) {
-        revert_for_verdict(change, seen);
+    if (!gate_poll(change)) {
         return;
     }
 
-    if (rollout->state == ROLLOUT_PENDING) {
-        if (seen->nodes_live > 0) {
-            begin_step(change, 0, "started", "the rollout has begun");
-        }
-
-        return;
-    }
-
-    obstacle = obstacle_of(seen->verdict);
-
-    if (obstacle != ROLLOUT_WAIT_NONE
-        && (rollout->state == ROLLOUT_PROGRESSING
-            || rollout->state == ROLLOUT_BAKING))
-    {
-        await(change, obstacle);
-        return;
-    }
-
-    count_tick(rollout, seen, passed);
-
-    switch (rollout->state) {
-
-    case ROLLOUT_PROGRESSING:
-        tick_progressing(change, seen);
-        break;
-
-    case ROLLOUT_BAKING:
-        tick_baking(change, seen);
-        break;
-
-    case ROLLOUT_WAITING:
-        tick_waiting(change, obstacle);
-        break;
-
-    default:                       /* ROLLOUT_PAUSED: judged, no clock */
-        break;
-    }
+    step_tick(change, passed);
 }
 
 
@@ -472,6 +422,7 @@ rollout_init(rollout_t *rollout, const char *actor, int64_t now_ms)
     rollout->state = ROLLOUT_PENDING;
     rollout->entered_ms = now_ms;
     rollout->last_ms = now_ms;
+    rollout->begun_ms = now_ms;
 
     text_copy(rollout->reason, sizeof(rollout->reason),
               "accepted, begins with the first live node");
@@ -485,7 +436,7 @@ rollout_tick(const rollout_spec_t *spec, rollout_t *rollout,
     rollout_events_t *events)
 {
     int64_t   passed;
-    change_t  change = { spec, rollout, events, AUTOMATIC, now_ms };
+    change_t  change = { spec, rollout, seen, events, AUTOMATIC, now_ms };
 
     events->count = 0;
 
@@ -496,123 +447,15 @@ rollout_tick(const rollout_spec_t *spec, rollout_t *rollout,
     passed = elapsed(rollout, seen, now_ms);
     rollout->last_ms = now_ms;
 
-    if (rollout->state == ROLLOUT_REVERTING) {
-        tick_reverting(&change, seen);
+    if (rollout_ended(rollout)) {
+        tick_after(&change);
+
+    } else if (rollout->state == ROLLOUT_REVERTING) {
+        tick_reverting(&change);
+
     } else {
-        tick_active(&change, seen, passed);
+        tick_active(&change, passed);
     }
 
     return events->count > 0;
-}
-
-
-static void
-command_abort(change_t *change, const char *why)
-{
-    switch (change->rollout->state) {
-
-    case ROLLOUT_REVERTING:
-    case ROLLOUT_ABORTED:
-        return;
-
-    default:
-        leave_traffic(change);
-        tell(change, "reverting", "%s", why);
-    }
-}
-
-
-static int
-refuse(const rollout_t *rollout, rollout_command_t command, char *error)
-{
-    static const char *const  why[] = {
-        [ROLLOUT_PENDING] = "has not begun yet",
-        [ROLLOUT_PROGRESSING] = "is progressing",
-        [ROLLOUT_PAUSED] = "is already paused",
-        [ROLLOUT_WAITING] = "is waiting",
-        [ROLLOUT_BAKING] = "is baking",
-        [ROLLOUT_REVERTING] = "is reverting to stable",
-        [ROLLOUT_SUCCEEDED] = "has succeeded",
-        [ROLLOUT_ABORTED] = "was aborted"
-    };
-
-    text_format(error, ROLLOUT_REASON_LEN, "cannot %s: the rollout %s%s",
-                rollout_command_name(command), why[rollout->state],
-                command == ROLLOUT_RESUME && rollout_active(rollout)
-                ? ", only a paused one can be resumed" : "");
-
-    return -1;
-}
-
-
-static bool
-fits(rollout_state_t state, rollout_command_t command)
-{
-    bool  moving;
-
-    moving = state == ROLLOUT_PROGRESSING || state == ROLLOUT_WAITING
-             || state == ROLLOUT_BAKING;
-
-    switch (command) {
-
-    case ROLLOUT_ABORT:
-        return true;
-
-    case ROLLOUT_PAUSE:
-        return moving;
-
-    case ROLLOUT_RESUME:
-        return state == ROLLOUT_PAUSED;
-
-    case ROLLOUT_PROMOTE:
-        return moving || state == ROLLOUT_PAUSED;
-    }
-
-    return false;
-}
-
-
-int
-rollout_command(const rollout_spec_t *spec, rollout_t *rollout,
-    rollout_command_t command, const char *actor, const char *reason,
-    int64_t now_ms, rollout_events_t *events, char *error)
-{
-    char                      by[ROLLOUT_ACTOR_LEN], why[ROLLOUT_REASON_LEN];
-    change_t                  change = { spec, rollout, events, by, now_ms };
-    static const char *const  done[] = {
-        "aborted", "paused", "resumed", "promoted"
-    };
-
-    events->count = 0;
-
-    if (!fits(rollout->state, command)) {
-        return refuse(rollout, command, error);
-    }
-
-    text_copy(by, sizeof(by), actor && *actor ? actor : "unknown");
-    text_format(why, sizeof(why), "%s by %s%s%s", done[command], by,
-                reason && *reason ? ": " : "", reason ? reason : "");
-
-    switch (command) {
-
-    case ROLLOUT_ABORT:
-        command_abort(&change, why);
-        break;
-
-    case ROLLOUT_PAUSE:
-        enter(&change, ROLLOUT_PAUSED, ROLLOUT_WAIT_NONE);
-        tell(&change, "paused", "%s", why);
-        break;
-
-    case ROLLOUT_RESUME:
-        come_back(&change, why);
-        break;
-
-    case ROLLOUT_PROMOTE:
-        rollout->approved = true;  /* also of the last step, for the bake */
-        go_on(&change, why);
-        break;
-    }
-
-    return 0;
 }

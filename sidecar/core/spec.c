@@ -1,320 +1,82 @@
 /* The rollout spec: validation and defaults. */
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "spec_fields.h"
+#include "spec_internal.h"
 #include "text.h"
 #include "value.h"
 
-#define SECOND      INT64_C(1000)
-#define MINUTE      (60 * SECOND)
-#define HOUR        (60 * MINUTE)
-#define DAY         (24 * HOUR)
-#define MAX_HOLD    (30 * DAY)
+#define MAX_LATENCY_MS  3600000.0
 
 static const char *const  spec_fields[] = {
     "upstream", "canary", "version", "strategy", "steps", "ramp", "bake",
-    "warmup",
-    "analysis", "lease", "on_success", NULL
+    "warmup", "analysis", "lease", "on_success", "groups", "duration",
+    "rolling", "holdback", "slo", "deadline", "environment", "commit",
+    "build", "ticket", "promotion", "guard", NULL
 };
 
-static const char *const  step_fields[] = {
-    "weight", "hold", "approval", NULL
+static const char *const  ramps[] = { "clock", "evidence", NULL };
+static const char *const  successes[] = { "promote", "keep", "stable", NULL };
+
+static const char *const  slo_fields[] = {
+    "error_rate", "p50_ms", "p95_ms", "p99_ms", "min_requests", NULL
 };
 
+static const char *const  guard_fields[] = {
+    "failures", "ratio", "window", NULL
+};
 
-static int
-read_name(const cJSON *object, const char *field, char *name,
-    spec_error_t *error)
+static const char *const  promotion_fields[] = { "from", NULL };
+
+
+static const cJSON *
+member(const cJSON *json, const char *name)
 {
-    size_t        len;
-    const char   *text;
-    const cJSON  *item;
-
-    item = cJSON_GetObjectItemCaseSensitive(object, field);
-    if (item == NULL) {
-        return spec_fail(error, "", field, "is required");
-    }
-
-    text = cJSON_IsString(item) ? item->valuestring : "";
-    len = strlen(text);
-
-    /* "." and ".." would be something else in the path of a URL */
-
-    if (len == 0 || len >= SPEC_NAME_LEN || strcmp(text, ".") == 0
-        || strcmp(text, "..") == 0
-        || strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                        "0123456789._-") != len)
-    {
-        return spec_fail(error, "", field, "must be a string of 1 to %d "
-                         "letters, digits, \".\", \"_\" or \"-\"",
-                         SPEC_NAME_LEN - 1);
-    }
-
-    memcpy(name, text, len + 1);
-
-    return 0;
+    return cJSON_GetObjectItemCaseSensitive(json, name);
 }
 
 
 static int
-read_version(const cJSON *object, char *version, spec_error_t *error)
+read_identity(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
 {
-    const cJSON  *item;
+    const cJSON  *promotion;
 
-    item = cJSON_GetObjectItemCaseSensitive(object, "version");
-    if (item == NULL) {
-        return 0;
+    if (member(json, "upstream") == NULL) {
+        return spec_fail(error, "", "upstream", "is required");
     }
 
-    if (!cJSON_IsString(item) || strlen(item->valuestring) >= SPEC_TEXT_LEN
-        || !text_is_clean(item->valuestring))
-    {
-        return spec_fail(error, "", "version", "must be a string of at most "
-                         "%d bytes without control characters (in YAML, put "
-                         "quotes around what looks like a number)",
-                         SPEC_TEXT_LEN - 1);
-    }
-
-    text_copy(version, SPEC_TEXT_LEN, item->valuestring);
-
-    return 0;
-}
-
-
-/* One of two words: 0, 1, or -1 with the error; 0 where it is absent. */
-static int
-read_choice(const cJSON *object, const char *field, const char *zero,
-    const char *one, spec_error_t *error)
-{
-    const cJSON  *item;
-
-    item = cJSON_GetObjectItemCaseSensitive(object, field);
-    if (item == NULL) {
-        return 0;
-    }
-
-    if (cJSON_IsString(item)) {
-        if (strcmp(item->valuestring, zero) == 0) {
-            return 0;
-        }
-
-        if (strcmp(item->valuestring, one) == 0) {
-            return 1;
-        }
-    }
-
-    return spec_fail(error, "", field, "must be \"%s\" or \"%s\"", zero, one);
-}
-
-
-/* Text, or a number of seconds; -1 if it is neither or not whole ms. */
-static int64_t
-duration_of(const cJSON *json)
-{
-    double  seconds, ms;
-
-    if (cJSON_IsString(json)) {
-        return spec_parse_duration(json->valuestring);
-    }
-
-    if (!value_read_number(json, &seconds) || seconds < 0.0
-        || seconds > (double) MAX_HOLD)
+    if (spec_read_name(json, "", "upstream", spec->upstream, error) != 0
+        || spec_read_name(json, "", "canary", spec->canary, error) != 0
+        || spec_read_text(json, "", "version", spec->version, error) != 0
+        || spec_read_name(json, "", "environment", spec->environment, error)
+        || spec_read_text(json, "", "commit", spec->commit, error) != 0
+        || spec_read_text(json, "", "build", spec->build, error) != 0
+        || spec_read_text(json, "", "ticket", spec->ticket, error) != 0)
     {
         return -1;
     }
 
-    ms = round(seconds * 1000.0);
+    promotion = member(json, "promotion");
 
-    /* decimals are not exact: 0.29 s is 290.00000000000006 ms or so */
-
-    return fabs(seconds * 1000.0 - ms) < 1e-6 ? (int64_t) ms : -1;
-}
-
-
-static int
-read_duration(const cJSON *object, const char *prefix, const char *field,
-    int64_t min, int64_t max, int64_t *value, spec_error_t *error)
-{
-    char          from[32], to[32];
-    int64_t       ms;
-    const cJSON  *item;
-
-    item = cJSON_GetObjectItemCaseSensitive(object, field);
-    if (item == NULL) {
+    if (promotion == NULL) {
         return 0;
     }
 
-    ms = duration_of(item);
-
-    if (ms < min || ms > max) {
-        return spec_fail(error, prefix, field, "must be a duration from %s "
-                         "to %s, such as \"250ms\", \"90s\", \"2m\", \"1h\" "
-                         "or a number of seconds",
-                         spec_print_duration(min, from, sizeof(from)),
-                         spec_print_duration(max, to, sizeof(to)));
-    }
-
-    *value = ms;
-
-    return 0;
-}
-
-
-static int
-read_weight(const cJSON *object, const char *path, unsigned *weight,
-    spec_error_t *error)
-{
-    double        percent, units;
-    const cJSON  *item;
-
-    item = cJSON_GetObjectItemCaseSensitive(object, "weight");
-    if (item == NULL) {
-        return spec_fail(error, path, "weight",
-                         "is required, a percentage from 0.01 to 100");
-    }
-
-    if (value_read_number(item, &percent) && percent > 0.0
-        && percent <= 100.0)
-    {
-        units = round(percent * 100.0);
-
-        if (units >= 1.0 && fabs(percent * 100.0 - units) < 1e-6) {
-            *weight = (unsigned) units;
-            return 0;
-        }
-    }
-
-    return spec_fail(error, path, "weight", "must be a percentage from 0.01 "
-                     "to 100 with at most two decimals");
-}
-
-
-static int
-read_step(const cJSON *json, const char *path, spec_step_t *step,
-    spec_error_t *error)
-{
-    const cJSON  *item;
-
-    if (spec_check_object(json, path, step_fields, error) != 0
-        || read_weight(json, path, &step->weight, error) != 0
-        || read_duration(json, path, "hold", 0, MAX_HOLD, &step->hold_ms,
-                         error) != 0)
+    if (spec_check_object(promotion, "promotion", promotion_fields, error)
+        || spec_read_name(promotion, "promotion", "from",
+                          spec->promotion_from, error) != 0)
     {
         return -1;
     }
 
-    item = cJSON_GetObjectItemCaseSensitive(json, "approval");
-
-    if (item != NULL) {
-        if (!cJSON_IsBool(item)) {
-            return spec_fail(error, path, "approval",
-                             "must be true or false");
-        }
-
-        step->approval = cJSON_IsTrue(item);
+    if (spec->promotion_from[0] == '\0') {
+        return spec_fail(error, "promotion", "from", "is required, the "
+                         "environment where the version must have succeeded");
     }
 
-    return 0;
-}
-
-
-static int
-read_steps(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
-{
-    int           count;
-    char          path[32];
-    unsigned      n;
-    const cJSON  *item;
-
-    count = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : 0;
-
-    if (count < 1 || count > SPEC_MAX_STEPS) {
-        return spec_fail(error, "", "steps", "must be a list of 1 to %d "
-                         "steps, such as {\"weight\": 10, \"hold\": \"2m\"}",
-                         SPEC_MAX_STEPS);
-    }
-
-    n = 0;
-
-    cJSON_ArrayForEach(item, json) {
-        text_format(path, sizeof(path), "steps[%u]", n);
-
-        if (read_step(item, path, &spec->steps[n], error) != 0) {
-            return -1;
-        }
-
-        if (n > 0 && spec->steps[n].weight < spec->steps[n - 1].weight) {
-            return spec_fail(error, path, "weight",
-                             "must not be below steps[%u].weight (%g)", n - 1,
-                             spec->steps[n - 1].weight / 100.0);
-        }
-
-        n++;
-    }
-
-    spec->step_count = n;
-
-    return 0;
-}
-
-
-static void
-default_steps(rollout_spec_t *spec)
-{
-    static const spec_step_t  canary[] = {
-        { 100, 60 * SECOND, false }, { 1000, 2 * MINUTE, false },
-        { 5000, 2 * MINUTE, false }, { SPEC_WEIGHT_ALL, 0, false }
-    };
-
-    if (spec->strategy == SPEC_BLUE_GREEN) {
-        spec->steps[0].weight = SPEC_WEIGHT_ALL;
-        spec->step_count = 1;
-        return;
-    }
-
-    memcpy(spec->steps, canary, sizeof(canary));
-    spec->step_count = sizeof(canary) / sizeof(canary[0]);
-}
-
-
-static int
-read_plan(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
-{
-    int           choice;
-    const cJSON  *steps;
-
-    choice = read_choice(json, "strategy", "canary", "blue-green", error);
-    if (choice < 0) {
-        return -1;
-    }
-
-    spec->strategy = choice ? SPEC_BLUE_GREEN : SPEC_CANARY;
-
-    steps = cJSON_GetObjectItemCaseSensitive(json, "steps");
-
-    if (steps == NULL) {
-        default_steps(spec);
-        return 0;
-    }
-
-    if (read_steps(steps, spec, error) != 0) {
-        return -1;
-    }
-
-    if (spec->strategy != SPEC_BLUE_GREEN) {
-        return 0;
-    }
-
-    if (spec->step_count != 1) {
-        return spec_fail(error, "", "steps",
-                         "must be one step of weight 100 with blue-green");
-    }
-
-    if (spec->steps[0].weight != SPEC_WEIGHT_ALL) {
-        return spec_fail(error, "steps[0]", "weight",
-                         "must be 100 with blue-green");
+    if (spec->version[0] == '\0') {
+        return spec_fail(error, "", "version", "is required with promotion");
     }
 
     return 0;
@@ -341,14 +103,14 @@ read_warmup(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
         }
     }
 
-    spec->warmup_ms = 10 * SECOND;
+    spec->warmup_ms = 10 * SPEC_SECOND;
 
     if (compared > 0 && spec->warmup_ms > compared / 4) {
         spec->warmup_ms = compared / 4;
     }
 
-    if (read_duration(json, "", "warmup", 0, HOUR, &spec->warmup_ms, error)
-        != 0)
+    if (spec_read_duration(json, "", "warmup", 0, SPEC_HOUR,
+                           &spec->warmup_ms, error) != 0)
     {
         return -1;
     }
@@ -366,43 +128,170 @@ read_warmup(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
 }
 
 
-int
-spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
+static int
+read_slo(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
 {
-    int           ramp, success;
-    const cJSON  *analysis;
+    int64_t       requests;
+    unsigned      i;
+    spec_slo_t   *slo = &spec->slo;
 
-    memset(spec, 0, sizeof(rollout_spec_t));
+    static const spec_range_t  rate = { "error_rate", 0.0, true, 1.0, true };
+    static const spec_range_t  latency[] = {
+        { "p50_ms", 0.0, true, MAX_LATENCY_MS, false },
+        { "p95_ms", 0.0, true, MAX_LATENCY_MS, false },
+        { "p99_ms", 0.0, true, MAX_LATENCY_MS, false }
+    };
+    double  *const  values[] = { &slo->p50_ms, &slo->p95_ms, &slo->p99_ms };
 
-    if (spec_check_object(json, "", spec_fields, error) != 0
-        || read_name(json, "upstream", spec->upstream, error) != 0
-        || read_name(json, "canary", spec->canary, error) != 0
-        || read_version(json, spec->version, error) != 0
-        || read_plan(json, spec, error) != 0)
+    if (json == NULL) {
+        return 0;
+    }
+
+    requests = 50;
+
+    if (spec_check_object(json, "slo", slo_fields, error) != 0
+        || spec_read_number(json, "slo", &rate, &slo->error_rate, error) != 0
+        || spec_read_integer(json, "slo", "min_requests", 1,
+                             SPEC_MAX_REQUESTS, &requests, error) != 0)
     {
         return -1;
     }
 
-    ramp = read_choice(json, "ramp", "clock", "evidence", error);
-    if (ramp < 0) {
-        return -1;
+    for (i = 0; i < 3; i++) {
+        if (spec_read_number(json, "slo", &latency[i], values[i], error)) {
+            return -1;
+        }
     }
 
-    spec->ramp = ramp ? SPEC_RAMP_EVIDENCE : SPEC_RAMP_CLOCK;
+    if (slo->error_rate == 0.0 && slo->p50_ms == 0.0 && slo->p95_ms == 0.0
+        && slo->p99_ms == 0.0)
+    {
+        slo->error_rate = 0.01;    /* the example profile */
+        slo->p95_ms = 500.0;
+    }
 
-    spec->bake_ms = 5 * MINUTE;
-    spec->lease_ms = 15 * SECOND;
+    slo->min_requests = (uint64_t) requests;
 
-    if (read_duration(json, "", "bake", 0, MAX_HOLD, &spec->bake_ms, error)
+    return 0;
+}
+
+
+static int
+read_guard(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
+{
+    int64_t        failures;
+    spec_guard_t  *guard = &spec->guard;
+
+    static const spec_range_t  ratio = { "ratio", 0.01, false, 1.0, false };
+
+    guard->on = spec->strategy == SPEC_CANARY
+                || spec->strategy == SPEC_BLUE_GREEN;
+    guard->ratio = 0.5;
+    guard->window_ms = 10 * SPEC_SECOND;
+    failures = 20;
+
+    if (cJSON_IsBool(json)) {
+        guard->on = cJSON_IsTrue(json);
+
+    } else if (json != NULL) {
+        guard->on = true;
+
+        if (!cJSON_IsObject(json)) {
+            return spec_fail(error, "", "guard", "must be false, true or an "
+                             "object");
+        }
+
+        if (spec_check_object(json, "guard", guard_fields, error) != 0
+            || spec_read_integer(json, "guard", "failures", 1, 1000000,
+                                 &failures, error) != 0
+            || spec_read_number(json, "guard", &ratio, &guard->ratio, error)
+            || spec_read_duration(json, "guard", "window", 100, SPEC_HOUR,
+                                  &guard->window_ms, error) != 0)
+        {
+            return -1;
+        }
+    }
+
+    guard->failures = (unsigned) failures;
+
+    if (json != NULL && guard->on
+        && (spec->strategy == SPEC_EXPERIMENT
+            || (spec->strategy == SPEC_ROLLING
+                && spec->rolling == SPEC_BY_SERVERS)))
+    {
+        return spec_fail(error, "", "guard", "must be left out or false: it "
+                         "watches one canary against stable");
+    }
+
+    return 0;
+}
+
+
+static int
+read_success(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
+{
+    int  success;
+
+    success = spec->strategy == SPEC_EXPERIMENT ? SPEC_STABLE : SPEC_PROMOTE;
+
+    if (spec_read_choice(json, "", "on_success", successes, &success, error)
         != 0)
     {
         return -1;
     }
 
+    if (spec->strategy == SPEC_EXPERIMENT && success == SPEC_PROMOTE) {
+        return spec_fail(error, "", "on_success", "must be \"stable\" or "
+                         "\"keep\" with an experiment");
+    }
+
+    if (spec->strategy != SPEC_EXPERIMENT && success == SPEC_STABLE) {
+        return spec_fail(error, "", "on_success", "must be \"promote\" or "
+                         "\"keep\"");
+    }
+
+    spec->on_success = (spec_success_t) success;
+
+    return 0;
+}
+
+
+static int
+read_spec(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
+{
+    int           ramp;
+    const cJSON  *analysis;
+
+    if (spec_check_object(json, "", spec_fields, error) != 0
+        || read_identity(json, spec, error) != 0
+        || spec_read_plan(json, spec, error) != 0)
+    {
+        return -1;
+    }
+
+    ramp = SPEC_RAMP_CLOCK;
+    spec->lease_ms = 15 * SPEC_SECOND;
+    spec->bake_ms = spec->strategy == SPEC_CANARY
+                    || spec->strategy == SPEC_BLUE_GREEN
+                    ? 5 * SPEC_MINUTE : 0;
+
+    if (spec_read_choice(json, "", "ramp", ramps, &ramp, error) != 0
+        || spec_read_duration(json, "", "bake", 0, SPEC_MAX_HOLD,
+                              &spec->bake_ms, error) != 0
+        || spec_read_duration(json, "", "lease", SPEC_SECOND, SPEC_HOUR,
+                              &spec->lease_ms, error) != 0
+        || spec_read_duration(json, "", "deadline", 0, SPEC_MAX_HOLD,
+                              &spec->deadline_ms, error) != 0)
+    {
+        return -1;
+    }
+
+    spec->ramp = (spec_ramp_t) ramp;
+
     judge_config_default(&spec->analysis);
     spec->analysis.latency_floor_ms = 1.0;
 
-    analysis = cJSON_GetObjectItemCaseSensitive(json, "analysis");
+    analysis = member(json, "analysis");
 
     if (analysis != NULL
         && spec_parse_analysis(analysis, "analysis", &spec->analysis, error)
@@ -411,22 +300,131 @@ spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
         return -1;
     }
 
-    if (read_warmup(json, spec, error) != 0) {
-        return -1;
-    }
-
-    if (read_duration(json, "", "lease", SECOND, HOUR, &spec->lease_ms, error)
-        != 0)
+    if (read_warmup(json, spec, error) != 0
+        || read_slo(member(json, "slo"), spec, error) != 0
+        || read_guard(member(json, "guard"), spec, error) != 0)
     {
         return -1;
     }
 
-    success = read_choice(json, "on_success", "promote", "keep", error);
-    if (success < 0) {
+    return read_success(json, spec, error);
+}
+
+
+int
+spec_parse(const cJSON *json, rollout_spec_t *spec, spec_error_t *error)
+{
+    memset(spec, 0, sizeof(rollout_spec_t));
+
+    if (read_spec(json, spec, error) != 0) {
+        spec_free(spec);
         return -1;
     }
 
-    spec->on_success = success ? SPEC_KEEP : SPEC_PROMOTE;
-
     return 0;
+}
+
+
+void
+spec_free(rollout_spec_t *spec)
+{
+    unsigned  i;
+
+    for (i = 0; i < SPEC_MAX_STAGES; i++) {
+        free(spec->steps[i].rules);
+    }
+
+    memset(spec, 0, sizeof(rollout_spec_t));
+}
+
+
+/* By name; nginx also knows groups by these roles. */
+static bool
+is_named(const char *group)
+{
+    return strcmp(group, "stable") != 0 && strcmp(group, "canary") != 0;
+}
+
+
+/* The number-th group of a step's rules, and how many it had if fewer. */
+static const char *
+rules_group(const char *rules, unsigned *number, char name[SPEC_NAME_LEN])
+{
+    cJSON        *json;
+    const char   *found;
+    const cJSON  *rule, *item;
+
+    found = NULL;
+    json = cJSON_Parse(rules);
+
+    cJSON_ArrayForEach(rule, json) {
+        item = member(rule, "group");
+
+        if (cJSON_IsString(item) && is_named(item->valuestring)
+            && (*number)-- == 0)
+        {
+            found = text_copy(name, SPEC_NAME_LEN, item->valuestring);
+            goto done;
+        }
+
+        cJSON_ArrayForEach(item, member(rule, "weights")) {
+            if (is_named(item->string) && (*number)-- == 0) {
+                found = text_copy(name, SPEC_NAME_LEN, item->string);
+                goto done;
+            }
+        }
+    }
+
+done:
+
+    cJSON_Delete(json);
+
+    return found;
+}
+
+
+const char *
+spec_group(const rollout_spec_t *spec, unsigned number,
+    char name[SPEC_NAME_LEN], char field[SPEC_TEXT_LEN])
+{
+    unsigned  i;
+
+    if (spec->arm_count > 0) {
+        text_copy(field, SPEC_TEXT_LEN, "groups");
+
+        return number < spec->arm_count
+               ? text_copy(name, SPEC_NAME_LEN, spec->arms[number].name)
+               : NULL;
+    }
+
+    if (number-- == 0) {
+        text_copy(field, SPEC_TEXT_LEN, "canary");
+        return text_copy(name, SPEC_NAME_LEN, spec->canary);
+    }
+
+    for (i = 0; i < spec->step_count; i++) {
+        text_format(field, SPEC_TEXT_LEN, "steps[%u].rules", i);
+
+        if (spec->steps[i].rules != NULL
+            && rules_group(spec->steps[i].rules, &number, name) != NULL)
+        {
+            return name;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+spec_arm_analysis(const rollout_spec_t *spec, judge_config_t *config)
+{
+    *config = spec->analysis;
+
+    /* the chance that any of them is taken out wrongly is at most alpha
+     * (Bonferroni) */
+
+    if (spec->arm_count > 1) {
+        config->alpha /= spec->arm_count;
+    }
 }

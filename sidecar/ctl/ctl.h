@@ -41,6 +41,9 @@ typedef struct {
     const char   *reason;
     long          limit;
     long          revision;        /* -1: not given */
+    long          runs;            /* 0: not given */
+    long          seed;
+    const char   *simulated;       /* the case; NULL: all */
     const char   *role;            /* of token */
     const char   *upstreams;
     const char   *expires;
@@ -101,6 +104,11 @@ int ctl_explain(const ctl_args_t *args, const char *command);
 int ctl_events(const ctl_args_t *args, const char *command);
 int ctl_replay(const ctl_args_t *args, const char *command);
 int ctl_seed(const ctl_args_t *args, const char *command);
+int ctl_simulate(const ctl_args_t *args, const char *command);
+
+/* start.c: the spec of -f and the flags, {} without any; the caller owns it;
+ * NULL: *rc is the exit code after an error message. */
+cJSON *ctl_spec(const ctl_args_t *args, int *rc);
 int ctl_token(const ctl_args_t *args, const char *command);
 int ctl_import(const ctl_args_t *args, const char *command);
 

@@ -32,6 +32,7 @@ static const ctl_entry_t  ctl_entries[] = {
     { "replay", ctl_replay, 1, true },
     { "seed", ctl_seed, 0, false },
     { "judge", ctl_judge, 1, false },
+    { "simulate", ctl_simulate, 0, false },
     { "token", ctl_token, 1, false },
     { "import-ingress", ctl_import, 1, false },
     { NULL, NULL, 0, false }
@@ -194,7 +195,9 @@ ctl_usage(FILE *out)
         "\n"
         "  start [-f SPEC.yaml|-] [flags]   start a rollout\n"
         "      --upstream NAME --canary GROUP --version TEXT\n"
-        "      --strategy canary|blue-green --ramp clock|evidence\n"
+        "      --strategy canary|blue-green|rolling|experiment\n"
+        "      --ramp clock|evidence --deadline TIME\n"
+        "      --environment NAME --commit TEXT --build TEXT --ticket TEXT\n"
         "      --step WEIGHT[:HOLD[:approval]]   repeatable\n"
         "      --bake TIME --lease TIME --on-success promote|keep\n"
         "      --max-error-rate RATE --alpha RATE\n"
@@ -231,6 +234,13 @@ ctl_usage(FILE *out)
         "      --if-unavailable fail|keep|stable   if it is not there:"
         " default fail\n"
         "  judge FILE|-                     judge a recorded case, offline\n"
+        "  simulate [-f SPEC.yaml|-] [flags of start]   what the spec does to"
+        " harmless\n"
+        "                                   and harmful canaries, offline\n"
+        "      --runs N                     of each case; default 200\n"
+        "      --seed N                     default 0; the same seed, the same"
+        " outcome\n"
+        "      --case NAME                  only this one\n"
         "  token NAME --role viewer|operator|admin --token-file FILE\n"
         "      --upstreams PATTERN,... --expires 2027-01-31 --hash"
         " sha256|argon2\n"

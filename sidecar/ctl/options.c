@@ -22,10 +22,13 @@
 #define TAKE_EVENTS   0x80
 #define TAKE_REPLAY   0x100
 #define TAKE_SEED     0x200
+#define TAKE_SIMULATE 0x400
+#define TAKE_SPEC     (TAKE_START | TAKE_SIMULATE)
 
 typedef enum {
     SET_SERVER, SET_JSON, SET_TIMEOUT, SET_FILE, SET_UPSTREAM, SET_WAIT,
     SET_REASON, SET_REVISION, SET_STATE, SET_LIMIT, SET_STEP,
+    SET_RUNS, SET_SEED, SET_CASE,
     SET_TOKEN, SET_TOKEN_FILE, SET_CACERT, SET_INSECURE, SET_ROLE,
     SET_UPSTREAMS, SET_EXPIRES, SET_HASH, SET_FOLLOW, SET_CONFIG,
     SET_STATE_FILE, SET_UNAVAILABLE,
@@ -66,7 +69,7 @@ static const ctl_flag_t  ctl_flags[] = {
     { "upstreams", true, SET_UPSTREAMS, TAKE_TOKEN, NULL },
     { "expires", true, SET_EXPIRES, TAKE_TOKEN, NULL },
     { "hash", true, SET_HASH, TAKE_TOKEN, NULL },
-    { "file", true, SET_FILE, TAKE_START, NULL },
+    { "file", true, SET_FILE, TAKE_SPEC, NULL },
     { "upstream", true, SET_UPSTREAM, TAKE_START | TAKE_ONE | TAKE_COMMAND
       | TAKE_LIST | TAKE_EVENTS | TAKE_REPLAY, NULL },
     { "wait", false, SET_WAIT, TAKE_START | TAKE_SEED, NULL },
@@ -78,16 +81,24 @@ static const ctl_flag_t  ctl_flags[] = {
     { "revision", true, SET_REVISION, TAKE_COMMAND, NULL },
     { "state", true, SET_STATE, TAKE_LIST, NULL },
     { "limit", true, SET_LIMIT, TAKE_LIST, NULL },
-    { "step", true, SET_STEP, TAKE_START, NULL },
+    { "step", true, SET_STEP, TAKE_SPEC, NULL },
     { "canary", true, SET_SPEC, TAKE_START, "canary" },
     { "version", true, SET_SPEC, TAKE_START, "version" },
-    { "strategy", true, SET_SPEC, TAKE_START, "strategy" },
-    { "ramp", true, SET_SPEC, TAKE_START, "ramp" },
-    { "bake", true, SET_SPEC, TAKE_START, "bake" },
+    { "strategy", true, SET_SPEC, TAKE_SPEC, "strategy" },
+    { "ramp", true, SET_SPEC, TAKE_SPEC, "ramp" },
+    { "bake", true, SET_SPEC, TAKE_SPEC, "bake" },
     { "lease", true, SET_SPEC, TAKE_START, "lease" },
     { "on-success", true, SET_SPEC, TAKE_START, "on_success" },
-    { "max-error-rate", true, SET_ANALYSIS, TAKE_START, "max_error_rate" },
-    { "alpha", true, SET_ANALYSIS, TAKE_START, "alpha" },
+    { "deadline", true, SET_SPEC, TAKE_START, "deadline" },
+    { "environment", true, SET_SPEC, TAKE_START, "environment" },
+    { "commit", true, SET_SPEC, TAKE_START, "commit" },
+    { "build", true, SET_SPEC, TAKE_START, "build" },
+    { "ticket", true, SET_SPEC, TAKE_START, "ticket" },
+    { "runs", true, SET_RUNS, TAKE_SIMULATE, NULL },
+    { "seed", true, SET_SEED, TAKE_SIMULATE, NULL },
+    { "case", true, SET_CASE, TAKE_SIMULATE, NULL },
+    { "max-error-rate", true, SET_ANALYSIS, TAKE_SPEC, "max_error_rate" },
+    { "alpha", true, SET_ANALYSIS, TAKE_SPEC, "alpha" },
 };
 
 #define CTL_FLAG_COUNT  (sizeof(ctl_flags) / sizeof(ctl_flags[0]))
@@ -176,6 +187,7 @@ ctl_taker(const char *command)
         { "start", TAKE_START },
         { "list", TAKE_LIST },
         { "judge", TAKE_JUDGE },
+        { "simulate", TAKE_SIMULATE },
         { "token", TAKE_TOKEN },
         { "status", TAKE_ONE },
         { "watch", TAKE_ONE },
@@ -316,6 +328,26 @@ ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
             return CTL_USAGE;
         }
 
+        return 0;
+
+    case SET_RUNS:
+        if (ctl_parse_long(text, 1000000, &args->runs) || args->runs == 0) {
+            ctl_error("--runs: must be 1 to 1000000");
+            return CTL_USAGE;
+        }
+
+        return 0;
+
+    case SET_SEED:
+        if (ctl_parse_long(text, INT32_MAX, &args->seed)) {
+            ctl_error("--seed: must be a whole number");
+            return CTL_USAGE;
+        }
+
+        return 0;
+
+    case SET_CASE:
+        args->simulated = text;
         return 0;
 
     case SET_STEP:

@@ -11,6 +11,8 @@
 #define PRINT_TEXT  320
 
 static void print_step(FILE *out, const cJSON *rollout);
+static void print_needed(FILE *out, const cJSON *judgement);
+static void print_results(FILE *out, const cJSON *rollout);
 static void print_groups(FILE *out, const cJSON *rollout);
 static void print_group(FILE *out, const cJSON *rollout, const char *name,
     double weight, int width);
@@ -54,6 +56,8 @@ print_rollout(FILE *out, const cJSON *rollout)
                 print_number(judgement, "excess_errors"));
     }
 
+    print_needed(out, judgement);
+    print_results(out, rollout);
     nodes = print_member(rollout, "nodes");
 
     if (cJSON_IsObject(nodes)) {
@@ -219,12 +223,13 @@ print_string(const cJSON *json, const char *name, const char *or_else,
 static void
 print_step(FILE *out, const cJSON *rollout)
 {
-    char    state[32], held[32], hold[32];
+    char    state[32], held[32], hold[32], target[PRINT_TEXT], turn[32];
     double  step, steps, held_ms, hold_ms;
 
     print_string(rollout, "state", "", state, sizeof(state));
 
     if (ctl_ended(rollout) || strcmp(state, "pending") == 0
+        || strcmp(state, "smoke") == 0
         || strcmp(state, "reverting") == 0)
     {
         return;
@@ -239,11 +244,67 @@ print_step(FILE *out, const cJSON *rollout)
         fprintf(out, ", step %.0f of %.0f", step + 1, steps);
     }
 
+    print_string(rollout, "target", "", target, sizeof(target));
+    print_string(rollout, "turn", "", turn, sizeof(turn));
+
+    if (target[0] != '\0') {
+        fprintf(out, " (%s%s%s)", target, turn[0] ? ", " : "", turn);
+    }
+
+    if (cJSON_IsObject(print_member(rollout, "gate"))) {
+        fprintf(out, ", %s",
+                print_string(print_member(rollout, "gate"), "name", "",
+                             target, sizeof(target)));
+    }
+
     if (hold_ms > 0) {
         fprintf(out, ", held %s of %s",
                 print_duration(floor(held_ms / 1000) * 1000, held,
                                sizeof(held)),
                 print_duration(hold_ms, hold, sizeof(hold)));
+    }
+}
+
+
+/* "safe     after 812 more requests of the canary, 41s at present" */
+static void
+print_needed(FILE *out, const cJSON *judgement)
+{
+    char    time[32];
+    double  requests, seconds;
+
+    requests = print_number(judgement, "needed_requests");
+    seconds = print_number(judgement, "needed_seconds");
+
+    if (!(requests > 0)) {
+        return;
+    }
+
+    fprintf(out, "safe     after %.0f more requests of the canary", requests);
+
+    if (seconds > 0) {
+        fprintf(out, ", %s at present",
+                print_duration(seconds * 1000, time, sizeof(time)));
+    }
+
+    fputc('\n', out);
+}
+
+
+/* Of an experiment. */
+static void
+print_results(FILE *out, const cJSON *rollout)
+{
+    char          clean[80], a[PRINT_TEXT], b[PRINT_TEXT];
+    const cJSON  *group;
+
+    cJSON_ArrayForEach(group, print_member(rollout, "groups")) {
+        fprintf(out, "result   %s: %s, odds %s\n",
+                utf8_clean(group->string, strlen(group->string), clean,
+                           sizeof(clean)),
+                print_string(group, "result", "?", a, sizeof(a)),
+                print_string(print_member(group, "judgement"), "odds", "-",
+                             b, sizeof(b)));
     }
 }
 
@@ -262,7 +323,8 @@ print_groups(FILE *out, const cJSON *rollout)
     }
 
     fprintf(out, "\n%-*s  role    weight    judged   errors   rate %%    "
-            "req/s   err %%  p50 ms  p99 ms\n", width, "group");
+            "req/s measured   err %%  p50 ms  p95 ms  p99 ms\n", width,
+            "group");
 
     cJSON_ArrayForEach(group, print_member(rollout, "weights")) {
         if (group->string != NULL && cJSON_IsNumber(group)) {
@@ -305,8 +367,11 @@ print_group(FILE *out, const cJSON *rollout, const char *name, double weight,
     print_cell(out, 9, "%.0f", errors);
     print_cell(out, 9, "%.2f", requests > 0 ? 100 * errors / requests : NAN);
     print_cell(out, 9, "%.1f", print_number(traffic, "requests_per_second"));
+    print_cell(out, 9, "%.1f",
+               print_number(print_member(rollout, "measured_weights"), name));
     print_cell(out, 8, "%.2f", 100 * print_number(traffic, "error_rate"));
     print_cell(out, 8, "%.1f", print_number(traffic, "p50_ms"));
+    print_cell(out, 8, "%.1f", print_number(traffic, "p95_ms"));
     print_cell(out, 8, "%.1f", print_number(traffic, "p99_ms"));
     fputc('\n', out);
 }

@@ -8,26 +8,31 @@
 #include <string.h>
 
 #include "core/codec.h"
-#include "core/histogram.h"
 #include "core/judge.h"
 #include "core/spec.h"
 #include "core/value.h"
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
+#include "tick.h"
 
-#define REPLAY_STRATA  4
-
+/* The canary, or one group of an experiment. */
 typedef struct {
     judge_t       judge;
-    int64_t       harm_ms;         /* when it would revert; 0: never */
+    int64_t       harm_ms;         /* when it would revert, or be taken out;
+                                      0: never */
     uint64_t      harm_tick;
     int64_t       safe_ms;
     uint64_t      safe_tick;
+} replay_arm_t;
+
+typedef struct {
+    replay_arm_t  arms[SPEC_MAX_ARMS];
 } replay_side_t;
 
 typedef struct {
-    rollout_spec_t  spec;
+    rollout_spec_t  spec;          /* owned */
     char            stable[SPEC_NAME_LEN];
+    unsigned        arm_count;     /* >= 1 */
     judge_config_t  config;        /* of the other side */
     bool            other;
     replay_side_t   sides[2];      /* as it was, and with the config */
@@ -37,16 +42,17 @@ typedef struct {
 } replay_t;
 
 static int replay_config(const ctl_args_t *args, replay_t *replay);
+static void replay_init(replay_t *replay, unsigned side,
+    const judge_config_t *config);
 static int replay_page(replay_t *replay, const cJSON *json, bool first,
     const ctl_args_t *args);
-static void replay_tick(replay_t *replay, const cJSON *tick);
-static void replay_step(replay_side_t *side, judge_tick_t *ticks,
-    unsigned count, int64_t at_ms);
-static bool replay_cell(const cJSON *groups, const char *name, int stratum,
-    uint64_t *requests, uint64_t *errors, uint64_t *latency);
-static cJSON *replay_json(const replay_side_t *side);
-static void replay_print(const char *name, const replay_side_t *side);
-static bool replay_reverts(const replay_side_t *side);
+static void replay_tick(replay_t *replay, const cJSON *json);
+static void replay_step(replay_arm_t *arm, int64_t at_ms);
+static const char *replay_name(const replay_t *replay, unsigned arm);
+static cJSON *replay_json(const replay_t *replay, unsigned side);
+static void replay_print(const char *name, const replay_t *replay,
+    unsigned side);
+static bool replay_reverts(const replay_t *replay, unsigned side);
 
 
 int
@@ -96,20 +102,19 @@ ctl_replay(const ctl_args_t *args, const char *command)
 
     } while (next[0] != '\0');
 
-    rc = replay_reverts(&replay->sides[replay->other ? 1 : 0])
-         ? CTL_REVERTED : CTL_OK;
+    rc = replay_reverts(replay, replay->other ? 1 : 0) ? CTL_REVERTED
+                                                       : CTL_OK;
 
     if (args->json) {
         json = cJSON_CreateObject();
         cJSON_AddNumberToObject(json, "ticks",
-                                (double) replay->sides[0].judge.ticks);
+                                (double) replay->sides[0].arms[0].judge
+                                             .ticks);
         cJSON_AddNumberToObject(json, "judged", replay->judged);
-        cJSON_AddItemToObject(json, "recorded",
-                              replay_json(&replay->sides[0]));
+        cJSON_AddItemToObject(json, "recorded", replay_json(replay, 0));
 
         if (replay->other) {
-            cJSON_AddItemToObject(json, "replayed",
-                                  replay_json(&replay->sides[1]));
+            cJSON_AddItemToObject(json, "replayed", replay_json(replay, 1));
         }
 
         text = cJSON_PrintUnformatted(json);
@@ -120,7 +125,7 @@ ctl_replay(const ctl_args_t *args, const char *command)
     }
 
     printf("%.0f ticks are recorded of the %.0f that were judged",
-           (double) replay->sides[0].judge.ticks, replay->judged);
+           (double) replay->sides[0].arms[0].judge.ticks, replay->judged);
 
     if (replay->first_ms > 0) {
         printf(", from %s to %s",
@@ -129,14 +134,15 @@ ctl_replay(const ctl_args_t *args, const char *command)
     }
 
     putchar('\n');
-    replay_print("as it was", &replay->sides[0]);
+    replay_print("as it was", replay, 0);
 
     if (replay->other) {
-        replay_print(args->config, &replay->sides[1]);
+        replay_print(args->config, replay, 1);
     }
 
 done:
 
+    spec_free(&replay->spec);
     free(replay);
     return rc;
 }
@@ -181,6 +187,23 @@ replay_config(const ctl_args_t *args, replay_t *replay)
 }
 
 
+static void
+replay_init(replay_t *replay, unsigned side, const judge_config_t *config)
+{
+    unsigned        i;
+    judge_config_t  arm;
+    rollout_spec_t  spec;
+
+    spec = replay->spec;           /* borrows */
+    spec.analysis = *config;
+    spec_arm_analysis(&spec, &arm);
+
+    for (i = 0; i < replay->arm_count; i++) {
+        judge_init(&replay->sides[side].arms[i].judge, &arm);
+    }
+}
+
+
 static int
 replay_page(replay_t *replay, const cJSON *json, bool first,
     const ctl_args_t *args)
@@ -209,8 +232,10 @@ replay_page(replay_t *replay, const cJSON *json, bool first,
             }
         }
 
-        judge_init(&replay->sides[0].judge, &replay->spec.analysis);
-        judge_init(&replay->sides[1].judge, &replay->config);
+        replay->arm_count = replay->spec.arm_count > 0
+                            ? replay->spec.arm_count : 1;
+        replay_init(replay, 0, &replay->spec.analysis);
+        replay_init(replay, 1, &replay->config);
         (void) value_read_number(cJSON_GetObjectItemCaseSensitive(json,
                                                                   "judged"),
                                  &replay->judged);
@@ -225,52 +250,23 @@ replay_page(replay_t *replay, const cJSON *json, bool first,
 }
 
 
-/* One bet for each stratum, as the controller does it. */
+/* As the controller does it. */
 static void
-replay_tick(replay_t *replay, const cJSON *tick)
+replay_tick(replay_t *replay, const cJSON *json)
 {
-    bool           warm, canary, stable;
     int64_t        at_ms;
-    unsigned       s, count;
-    uint64_t       latency[2][REPLAY_STRATA][HISTOGRAM_BUCKETS];
-    const cJSON   *groups;
-    judge_tick_t   ticks[REPLAY_STRATA], *t;
+    unsigned       i, side;
+    tick_t         tick;
+    const char    *name, *stable;
+    replay_arm_t  *arm;
 
-    memset(ticks, 0, sizeof(ticks));
-    memset(latency, 0, sizeof(latency));
+    memset(&tick, 0, sizeof(tick_t));
 
-    if (!value_read_integer(cJSON_GetObjectItemCaseSensitive(tick, "at"), 0,
-                            VALUE_MAX_INT, &at_ms))
+    if (!value_read_integer(cJSON_GetObjectItemCaseSensitive(json, "at"), 0,
+                            VALUE_MAX_INT, &at_ms)
+        || tick_read(&tick, json) != 0)
     {
         return;
-    }
-
-    warm = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(tick, "warm"));
-    groups = cJSON_GetObjectItemCaseSensitive(tick, "groups");
-    count = 0;
-
-    for (s = 0; s < REPLAY_STRATA; s++) {
-        t = &ticks[count];
-        canary = replay_cell(groups, replay->spec.canary, (int) s,
-                             &t->canary_requests, &t->canary_errors,
-                             latency[0][s]);
-        stable = replay_cell(groups, replay->stable, (int) s,
-                             &t->stable_requests, &t->stable_errors,
-                             latency[1][s]);
-
-        if (canary && warm) {
-            t->canary_latency = latency[0][s];
-        }
-
-        if (stable) {
-            t->stable_latency = latency[1][s];
-        }
-
-        count += canary || stable;
-    }
-
-    if (count == 0) {
-        count = 1;
     }
 
     if (replay->first_ms == 0) {
@@ -278,72 +274,60 @@ replay_tick(replay_t *replay, const cJSON *tick)
     }
 
     replay->last_ms = at_ms;
-    replay_step(&replay->sides[0], ticks, count, at_ms);
-    replay_step(&replay->sides[1], ticks, count, at_ms);
+
+    for (i = 0; i < replay->arm_count; i++) {
+        name = replay_name(replay, i);
+        stable = strcmp(name, replay->stable) == 0 ? "" : replay->stable;
+
+        for (side = 0; side < 2; side++) {
+            arm = &replay->sides[side].arms[i];
+            tick_judge(&tick, &arm->judge, name, stable);
+            replay_step(arm, at_ms);
+        }
+    }
+
+    tick_clear(&tick);
 }
 
 
 static void
-replay_step(replay_side_t *side, judge_tick_t *ticks, unsigned count,
-    int64_t at_ms)
+replay_step(replay_arm_t *arm, int64_t at_ms)
 {
-    unsigned        i;
     judge_result_t  result;
 
-    for (i = 0; i < count; i++) {
-        judge_tick(&side->judge, &ticks[i]);
-    }
-
-    judge_result(&side->judge, &result);
+    judge_result(&arm->judge, &result);
 
     if ((result.verdict == JUDGE_HARM || result.verdict == JUDGE_BUDGET)
-        && side->harm_ms == 0)
+        && arm->harm_ms == 0)
     {
-        side->harm_ms = at_ms;
-        side->harm_tick = side->judge.ticks;
+        arm->harm_ms = at_ms;
+        arm->harm_tick = arm->judge.ticks;
     }
 
-    if (result.verdict == JUDGE_SAFE && side->safe_ms == 0) {
-        side->safe_ms = at_ms;
-        side->safe_tick = side->judge.ticks;
+    if (result.verdict == JUDGE_SAFE && arm->safe_ms == 0) {
+        arm->safe_ms = at_ms;
+        arm->safe_tick = arm->judge.ticks;
     }
 }
 
 
-static bool
-replay_cell(const cJSON *groups, const char *name, int stratum,
-    uint64_t *requests, uint64_t *errors, uint64_t *latency)
+static const char *
+replay_name(const replay_t *replay, unsigned arm)
 {
-    char          *end;
-    int64_t        value[2];
-    const cJSON   *cell, *item;
-    unsigned long  index;
+    return replay->spec.arm_count > 0 ? replay->spec.arms[arm].name
+                                      : replay->spec.canary;
+}
 
-    cell = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(groups, name),
-                              stratum);
 
-    if (!value_read_integer(cJSON_GetObjectItemCaseSensitive(cell,
-                                                             "requests"),
-                            0, VALUE_MAX_INT, &value[0])
-        || !value_read_integer(cJSON_GetObjectItemCaseSensitive(cell,
-                                                                "errors"),
-                               0, value[0], &value[1]))
-    {
-        return false;
-    }
+/* An experiment does when all of its groups are taken out. */
+static bool
+replay_reverts(const replay_t *replay, unsigned side)
+{
+    unsigned  i;
 
-    *requests = (uint64_t) value[0];
-    *errors = (uint64_t) value[1];
-
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(cell,
-                                                              "latency_us"))
-    {
-        index = strtoul(item->string, &end, 10);
-
-        if (*end == '\0' && index < HISTOGRAM_BUCKETS
-            && value_read_integer(item, 0, VALUE_MAX_INT, &value[0]))
-        {
-            latency[index] = (uint64_t) value[0];
+    for (i = 0; i < replay->arm_count; i++) {
+        if (replay->sides[side].arms[i].harm_ms == 0) {
+            return false;
         }
     }
 
@@ -351,28 +335,44 @@ replay_cell(const cJSON *groups, const char *name, int stratum,
 }
 
 
-static bool
-replay_reverts(const replay_side_t *side)
-{
-    return side->harm_ms > 0;
-}
-
-
 static cJSON *
-replay_json(const replay_side_t *side)
+replay_arm_json(const replay_arm_t *arm)
 {
     cJSON           *json;
     judge_result_t   result;
 
-    judge_result(&side->judge, &result);
+    judge_result(&arm->judge, &result);
     json = judge_result_print(&result);
 
-    if (side->harm_ms > 0) {
-        cJSON_AddNumberToObject(json, "harm_at", (double) side->harm_tick);
+    if (arm->harm_ms > 0) {
+        cJSON_AddNumberToObject(json, "harm_at", (double) arm->harm_tick);
     }
 
-    if (side->safe_ms > 0) {
-        cJSON_AddNumberToObject(json, "safe_at", (double) side->safe_tick);
+    if (arm->safe_ms > 0) {
+        cJSON_AddNumberToObject(json, "safe_at", (double) arm->safe_tick);
+    }
+
+    return json;
+}
+
+
+/* Of an experiment: {"groups": {"green": {...}, ...}}. */
+static cJSON *
+replay_json(const replay_t *replay, unsigned side)
+{
+    cJSON     *json, *groups;
+    unsigned   i;
+
+    if (replay->spec.arm_count == 0) {
+        return replay_arm_json(&replay->sides[side].arms[0]);
+    }
+
+    json = cJSON_CreateObject();
+    groups = cJSON_AddObjectToObject(json, "groups");
+
+    for (i = 0; i < replay->arm_count; i++) {
+        cJSON_AddItemToObject(groups, replay_name(replay, i),
+                              replay_arm_json(&replay->sides[side].arms[i]));
     }
 
     return json;
@@ -380,28 +380,36 @@ replay_json(const replay_side_t *side)
 
 
 static void
-replay_print(const char *name, const replay_side_t *side)
+replay_print(const char *name, const replay_t *replay, unsigned side)
 {
-    char            odds[32], limit[32], at[TIME_LEN];
-    judge_result_t  result;
+    char                 odds[32], limit[32], at[TIME_LEN];
+    unsigned             i;
+    const replay_arm_t  *arm;
+    judge_result_t       result;
 
-    judge_result(&side->judge, &result);
+    for (i = 0; i < replay->arm_count; i++) {
+        arm = &replay->sides[side].arms[i];
+        judge_result(&arm->judge, &result);
 
-    printf("%s: %s, evidence of harm %s (limit %s), %.0f of %.0f requests "
-           "of the canary failed\n", name,
-           judge_verdict_name(result.verdict),
-           judge_odds(result.log_evidence, odds, sizeof(odds)),
-           judge_odds(-log(side->judge.config.alpha), limit, sizeof(limit)),
-           (double) result.requests[1], (double) result.requests[0]);
+        printf("%s: %s %s, evidence of harm %s (limit %s), %.0f of %.0f "
+               "requests failed\n", name, replay_name(replay, i),
+               judge_verdict_name(result.verdict),
+               judge_odds(result.log_evidence, odds, sizeof(odds)),
+               judge_odds(-log(arm->judge.config.alpha), limit,
+                          sizeof(limit)),
+               (double) result.requests[1], (double) result.requests[0]);
 
-    if (side->harm_ms > 0) {
-        printf("  reverts at tick %.0f, %s\n", (double) side->harm_tick,
-               time_format(side->harm_ms, at, sizeof(at)));
-    }
+        if (arm->harm_ms > 0) {
+            printf("  %s at tick %.0f, %s\n",
+                   replay->spec.arm_count > 0 ? "is taken out" : "reverts",
+                   (double) arm->harm_tick,
+                   time_format(arm->harm_ms, at, sizeof(at)));
+        }
 
-    if (side->safe_ms > 0) {
-        printf("  shown to be safe at tick %.0f, %s\n",
-               (double) side->safe_tick,
-               time_format(side->safe_ms, at, sizeof(at)));
+        if (arm->safe_ms > 0) {
+            printf("  shown to be safe at tick %.0f, %s\n",
+                   (double) arm->safe_tick,
+                   time_format(arm->safe_ms, at, sizeof(at)));
+        }
     }
 }

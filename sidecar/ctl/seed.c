@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "config.h"
 #include "core/value.h"
+#include "record.h"
 #include "redis_tls.h"
 #include "state_file.h"
 
@@ -38,7 +39,8 @@ static int seed_read(seed_t *seed, cJSON *state);
 static int seed_routes(seed_t *seed, redisContext *redis, cJSON *state);
 static int seed_route(seed_t *seed, redisContext *redis, const char *name,
     cJSON *upstreams);
-static void seed_record(const seed_t *seed, cJSON *record);
+static cJSON *seed_record(const seed_t *seed, const char *text,
+    uint64_t revision);
 static int seed_without(const ctl_args_t *args, cJSON *state,
     const char *error);
 
@@ -365,10 +367,13 @@ seed_route(seed_t *seed, redisContext *redis, const char *name,
     }
 
     revision = strtoll(reply->element[0]->str, NULL, 10);
-    record = cJSON_Parse(reply->element[1]->str);
 
-    if (!cJSON_IsObject(record) || revision <= 0 || revision > VALUE_MAX_INT)
-    {
+    if (revision > 0 && revision <= VALUE_MAX_INT) {
+        record = seed_record(seed, reply->element[1]->str,
+                             (uint64_t) revision);
+    }
+
+    if (record == NULL) {
         ctl_error("upstream %.64s: its record in redis is damaged, left out",
                   name);
         goto done;
@@ -385,10 +390,6 @@ seed_route(seed_t *seed, redisContext *redis, const char *name,
         goto done;
     }
 
-    cJSON_DeleteItemFromObjectCaseSensitive(record, "revision");
-    cJSON_AddNumberToObject(record, "revision", (double) revision);
-    seed_record(seed, record);
-
     cJSON_DeleteItemFromObjectCaseSensitive(upstreams, name);
     cJSON_AddItemToObject(upstreams, name, record);
     record = NULL;
@@ -401,12 +402,54 @@ done:
 }
 
 
+/* What this node's canaryd would give to nginx; NULL: it is no record. */
+static cJSON *
+seed_record(const seed_t *seed, const char *text, uint64_t revision)
+{
+    unsigned   i, kept;
+    record_t   record;
+
+    if (record_parse_text(text, &record) != 0) {
+        return NULL;
+    }
+
+    record.revision = revision;
+    record_localize(&record, seed->config->node);
+
+    if (record.rules[0] != '\0') {
+        return record_print(&record);   /* they may give it something */
+    }
+
+    /* This nginx need not have a group that gets nothing. */
+    for (kept = 0, i = 0; i < record.group_count; i++) {
+        if (record.groups[i].weight > 0) {
+            record.groups[kept++] = record.groups[i];
+        }
+    }
+
+    record.group_count = kept;
+
+    if (record_group(&record, record.canary) == NULL) {
+        record.canary[0] = '\0';
+    }
+
+    return record_print(&record);
+}
+
+
+/* --- without Redis --- */
+
 /* All to stable, for good. */
 static void
 seed_stable(cJSON *record)
 {
+    unsigned     i;
     cJSON       *weights;
     const char  *stable;
+
+    static const char *const  others[] = {
+        "weights", "rules", "guard", "lease_ms"
+    };
 
     stable = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record,
                                                                    "stable"));
@@ -417,62 +460,13 @@ seed_stable(cJSON *record)
     weights = cJSON_CreateObject();
     cJSON_AddNumberToObject(weights, stable, 100);
 
-    cJSON_DeleteItemFromObjectCaseSensitive(record, "weights");
-    cJSON_DeleteItemFromObjectCaseSensitive(record, "rules");
-    cJSON_DeleteItemFromObjectCaseSensitive(record, "lease_ms");
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        cJSON_DeleteItemFromObjectCaseSensitive(record, others[i]);
+    }
+
     cJSON_AddItemToObject(record, "weights", weights);
 }
 
-
-/* As this node's canaryd would give it to nginx. */
-static void
-seed_record(const seed_t *seed, cJSON *record)
-{
-    bool          mine;
-    cJSON        *weights, *group, *next;
-    const cJSON  *nodes, *node, *canary;
-
-    nodes = cJSON_GetObjectItemCaseSensitive(record, "nodes");
-    mine = !cJSON_IsArray(nodes);
-
-    cJSON_ArrayForEach(node, nodes) {
-        mine = mine || (cJSON_IsString(node)
-                        && strcmp(node->valuestring, seed->config->node)
-                           == 0);
-    }
-
-    if (!mine) {
-        seed_stable(record);
-    }
-
-    cJSON_DeleteItemFromObjectCaseSensitive(record, "nodes");
-    cJSON_DeleteItemFromObjectCaseSensitive(record, "drain");
-
-    /* This nginx need not have a group that gets nothing. */
-    weights = cJSON_GetObjectItemCaseSensitive(record, "weights");
-
-    for (group = weights != NULL ? weights->child : NULL; group != NULL;
-         group = next)
-    {
-        next = group->next;
-
-        if (cJSON_IsNumber(group) && group->valuedouble == 0) {
-            cJSON_Delete(cJSON_DetachItemViaPointer(weights, group));
-        }
-    }
-
-    canary = cJSON_GetObjectItemCaseSensitive(record, "canary");
-
-    if (cJSON_IsString(canary)
-        && cJSON_GetObjectItemCaseSensitive(weights, canary->valuestring)
-           == NULL)
-    {
-        cJSON_DeleteItemFromObjectCaseSensitive(record, "canary");
-    }
-}
-
-
-/* --- without Redis --- */
 
 static int
 seed_without(const ctl_args_t *args, cJSON *state, const char *error)

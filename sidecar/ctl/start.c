@@ -4,7 +4,6 @@
 
 #include "lib/yaml.h"
 
-static cJSON *start_spec(const ctl_args_t *args, int *rc);
 static int start_merge(cJSON *spec, const cJSON *flags);
 
 
@@ -16,7 +15,13 @@ ctl_start(const ctl_args_t *args, const char *command)
     cJSON        *spec;
     ctl_reply_t   reply;
 
-    spec = start_spec(args, &rc);
+    if (args->file == NULL && args->spec->child == NULL) {
+        ctl_error("start what? give -f SPEC.yaml, or --upstream and "
+                  "--canary");
+        return CTL_USAGE;
+    }
+
+    spec = ctl_spec(args, &rc);
     if (spec == NULL) {
         return rc;
     }
@@ -58,9 +63,8 @@ done:
 }
 
 
-/* The file's spec, with what the flags say in it; NULL: the exit code. */
-static cJSON *
-start_spec(const ctl_args_t *args, int *rc)
+cJSON *
+ctl_spec(const ctl_args_t *args, int *rc)
 {
     char    error[256];
     cJSON  *spec;
@@ -81,12 +85,6 @@ start_spec(const ctl_args_t *args, int *rc)
             cJSON_Delete(spec);
             return NULL;
         }
-
-    } else if (args->spec->child == NULL) {
-        ctl_error("start what? give -f SPEC.yaml, or --upstream and "
-                  "--canary");
-        *rc = CTL_USAGE;
-        return NULL;
 
     } else {
         spec = cJSON_CreateObject();

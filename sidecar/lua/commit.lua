@@ -4,14 +4,14 @@
 --       revision ("0": no new record), record, active, now, actor,
 --       changes channel, how many events are kept, of which age in ms,
 --       how many ticks are kept, when the tick was judged ("0": no tick),
---       whether latency was judged, its counts,
+--       what was judged beside its counts, its counts,
 --       then triples of event type, detail and data
 -- Gives {outcome, seq, revision, rollout}.
 
 local route, rollout, events, leader, recorded = unpack(KEYS)
 local upstream, id, expected, token, doc, evidence = unpack(ARGV, 1, 6)
 local revision, record, active, now, actor, changes = unpack(ARGV, 7, 12)
-local kept, age, ticks, judged, warm, counts = unpack(ARGV, 13, 18)
+local kept, age, ticks, judged, given, counts = unpack(ARGV, 13, 18)
 
 local seq = redis.call('HGET', rollout, 'seq') or '0'
 local present = redis.call('HGET', route, 'revision') or '0'
@@ -53,7 +53,7 @@ end
 -- What was judged, to be judged again by whoever asks why.
 if judged ~= '0' then
     redis.call('XADD', recorded, 'MAXLEN', '~', ticks, '*', 'at', judged,
-               'warm', warm, 'counts', counts)
+               'given', given, 'counts', counts)
 end
 
 if active == '1' then

@@ -191,6 +191,18 @@ subtest 'a node with another configuration' => sub {
         { upstream => 'app', canary => 'pink' });
     is $refused->{status}, 422, 'a group that nobody knows';
 
+    $refused = $one->post('/v1/rollouts', { upstream => 'app',
+        strategy => 'experiment', groups => { green => 10 },
+        duration => '1h' });
+    is $refused->{status}, 409, 'the same for a group of an experiment';
+    is $refused->{json}{field}, 'groups', 'the field';
+    is $refused->{json}{group}, 'green', 'the group';
+
+    $refused = $one->post('/v1/rollouts', { upstream => 'app',
+        strategy => 'experiment', groups => { pink => 10 },
+        duration => '1h' });
+    is $refused->{status}, 422, 'of an experiment, too';
+
     $three->{canaryd}->stop;
     wait_for { !nodes()->{$name}{live} } 20, 'it to be gone';
     $r = $one->start_rollout(steps => [{ weight => 10, hold => '1h' }]);

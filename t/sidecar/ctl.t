@@ -107,7 +107,7 @@ subtest 'reverted: 3' => sub {
     $green->set(error => 0.5);
     my $r = ctl('start', '--wait', '-f', $long);
     is $r->{code}, 3, 'start --wait' or diag $r->{err};
-    like $r->{out} . $r->{err}, qr/evidence/, 'says why';
+    like $r->{out} . $r->{err}, qr/evidence|guard/, 'says why';
     $green->set(error => 0);
 
     my ($id) = map { $_->{id} }

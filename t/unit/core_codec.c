@@ -157,7 +157,7 @@ sample_judge(judge_t *judge)
 {
     unsigned        i;
     uint64_t        counts[2][HISTOGRAM_BUCKETS] = { { 0 } };
-    judge_tick_t    tick = { 20, 1, 100, 2, counts[0], counts[1] };
+    judge_tick_t    tick = { 20, 1, 100, 2, counts[0], counts[1], false };
     judge_config_t  config;
 
     counts[0][150] = 19;
@@ -387,11 +387,20 @@ test_rollout_refused(void **state)
         { "state", "\"progressing\"" }, { "state", "\"reverting\"" },
         { "waiting_for", "null" }, { "waiting_for", "\"\"" },
         { "waiting_for", "\"rain\"" }, { "waiting_for", "1" },
-        { "baking", "1" }, { "approved", "null" }, { "step", "32" },
+        { "baking", "1" }, { "approved", "null" }, { "step", "64" },
         { "step", "-1" }, { "step", "0.5" }, { "entered_ms", "1e300" },
         { "last_ms", "\"1\"" }, { "held_ms", "-1" },
         { "held_ms", "1e999" }, { "step_requests", "-1" },
         { "promoted", "true" }, { "reason", "null" },
+        { "begun_ms", "null" }, { "gate", "\"checking\"" }, { "gate", "3" },
+        { "gate_serial", "9" }, { "serial", "-1" }, { "retry_ms", "\"\"" },
+        { "passed", "2048" }, { "checks", "[]" }, { "checks", "{}" },
+        { "rollback", "{\"serial\":1,\"next_ms\":0,"
+          "\"result\":\"passed\"}" },
+        { "after", "\"never\"" }, { "turn", "\"left\"" },
+        { "arms", "{}" }, { "arms", "[\"dead\"]" },
+        { "arms", "[\"harm\",\"harm\",\"harm\",\"harm\",\"harm\","
+          "\"harm\",\"harm\",\"harm\"]" },
         { "reason", "\"a\\nb\"" }, { "actor", "\"0123456789012345678901234"
           "567890123456789012345678901234567890123\"" }
     };
@@ -414,8 +423,13 @@ test_rollout_refused(void **state)
     }
 
     cJSON_ArrayForEach(item, json) {
-        copy = cJSON_Duplicate(json, 1);
         snprintf(name, sizeof(name), "%s", item->string);
+
+        if (strstr(" begun_ms gate turn arms checks rollback ", name)) {
+            continue;              /* an older canaryd did not write them */
+        }
+
+        copy = cJSON_Duplicate(json, 1);
         cJSON_DeleteItemFromObjectCaseSensitive(copy, name);
         assert_int_equal(rollout_parse(copy, &again), -1);
         cJSON_Delete(copy);

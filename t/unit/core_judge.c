@@ -392,7 +392,7 @@ static void
 ticks_of(judge_t *judge, unsigned n, uint64_t n_c, uint64_t e_c,
     uint64_t n_s, uint64_t e_s)
 {
-    judge_tick_t  tick = { n_c, e_c, n_s, e_s, NULL, NULL };
+    judge_tick_t  tick = { n_c, e_c, n_s, e_s, NULL, NULL, false };
 
     while (n-- > 0) {
         judge_tick(judge, &tick);
@@ -513,7 +513,7 @@ test_hostile_ticks(void **state)
 {
     judge_t          a, b;
     uint64_t         none[HISTOGRAM_BUCKETS] = { 0 };
-    judge_tick_t     tick = { 10, 1, 90, 1, NULL, NULL };
+    judge_tick_t     tick = { 10, 1, 90, 1, NULL, NULL, false };
     judge_config_t   config;
     judge_result_t   result;
 

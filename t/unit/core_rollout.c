@@ -290,6 +290,10 @@ bring(bench_t *b, rollout_state_t state)
         return;
     }
 
+    if (state == ROLLOUT_SMOKE) {
+        b->spec.gate_set = 1u << ROLLOUT_GATE_SMOKE;
+    }
+
     tick(b);
 
     switch (state) {
@@ -344,6 +348,7 @@ test_commands(void **state)
 
     static const int  table[][4] = {
         [ROLLOUT_PENDING] = { ROLLOUT_REVERTING, NO, NO, NO },
+        [ROLLOUT_SMOKE] = { ROLLOUT_REVERTING, NO, NO, NO },
         [ROLLOUT_PROGRESSING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
                                   ROLLOUT_PROGRESSING },
         [ROLLOUT_PAUSED] = { ROLLOUT_REVERTING, NO, ROLLOUT_PROGRESSING,
@@ -387,7 +392,7 @@ test_commands(void **state)
             assert_string_equal(b.rollout.actor, "alice");
             assert_true(b.rollout.entered_ms == b.now);
             assert_non_null(strstr(b.rollout.reason, "by alice: because"));
-            assert_int_equal(b.rollout.step, s != ROLLOUT_PENDING
+            assert_int_equal(b.rollout.step, s > ROLLOUT_SMOKE
                              && c == ROLLOUT_PROMOTE && s != ROLLOUT_BAKING
                              ? before.step + 1 : before.step);
         }

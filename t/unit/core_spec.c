@@ -444,6 +444,7 @@ test_random_round_trips(void **state)
                                    + below(300);
             spec.steps[i].hold_ms = (int64_t) below(1u << 31);
             spec.steps[i].approval = below(2);
+            spec.steps[i].min_requests = 1 + below(2) * below(1000);
         }
 
         spec.ramp = below(2);
