@@ -1,5 +1,12 @@
 # nginx-canary: `make` builds the module, canaryd and canaryctl in build/;
 # `make asan` builds everything under build/asan with the sanitizers.
+#
+# The module is built for Debian's nginx (package nginx-dev), or for a source
+# tree of nginx, which is not written to; NGINX_FLAGS are for its configure:
+#
+#   make module NGINX_SRC=/usr/src/nginx-1.29.7
+#   make static NGINX_SRC=/usr/src/nginx-1.29.7    nginx with the module in it
+#   make deb                                       Debian package of the module
 
 BUILD   ?= build
 CC      ?= cc
@@ -21,13 +28,23 @@ endif
 
 NGINX_SRC ?= $(patsubst %/conf_flags,%,$(shell dpkg -L nginx-dev 2>/dev/null \
                | grep '/conf_flags$$'))
+NGINX_FLAGS ?= --with-compat --with-debug --with-threads \
+               --with-http_ssl_module --with-http_v2_module \
+               --with-http_realip_module --with-http_auth_request_module \
+               --with-http_slice_module
 
 pc       = $(shell pkg-config $(1) $(2) 2>/dev/null)
 CORE_LIBS   := -lcjson -lm
 LIB_LIBS    := -lcurl -lyaml -levent_openssl -levent_core -levent_extra \
                -lssl -lcrypto
 AUTH_LIBS   := -ljwt -largon2 -lpthread
-DAEMON_LIBS := -lhiredis
+REDIS_LIBS  := -lhiredis
+
+# TLS to Redis: hiredis has it from 1.0 on.
+ifeq ($(shell pkg-config --exists hiredis_ssl 2>/dev/null && echo yes),yes)
+CPPFLAGS   += -DHAVE_HIREDIS_SSL
+REDIS_LIBS := -lhiredis_ssl -lhiredis
+endif
 
 objs     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE    := $(call objs,$(wildcard sidecar/core/*.c))
@@ -36,11 +53,17 @@ AUTH    := $(call objs,$(wildcard sidecar/auth/*.c))
 AROUND  := $(call objs,$(wildcard sidecar/around/*.c))
 DAEMON  := $(call objs,$(wildcard sidecar/*.c))
 CTL     := $(call objs,$(wildcard sidecar/ctl/*.c))
+# What canaryctl has of canaryd.
+SHARED  := $(call objs,$(addprefix sidecar/,config.c config_auth.c config_env.c \
+                              config_keys.c record.c redis_tls.c store_name.c \
+                              tally.c tick.c)) $(AROUND)
 UNIT    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
 TOOLS   := $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
 LUA     := $(wildcard sidecar/lua/*.lua)
+UI      := $(wildcard sidecar/ui/*.html sidecar/ui/*.css sidecar/ui/*.js \
+               sidecar/ui/*.svg sidecar/ui/vendor/*.js sidecar/ui/vendor/*.css)
 
-.PHONY: all module sidecar unit tools asan check clean
+.PHONY: all module static deb sidecar unit tools asan check clean FORCE
 .SECONDARY:
 
 all: module sidecar
@@ -62,20 +85,22 @@ clean:
 
 $(BUILD)/canaryd: $(DAEMON) $(AROUND) $(AUTH) $(LIB) $(CORE)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    $(DAEMON_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+	    $(REDIS_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
-$(BUILD)/canaryctl: $(CTL) $(LIB) $(CORE)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -largon2 $(LIB_LIBS) $(CORE_LIBS)
+$(BUILD)/canaryctl: $(CTL) $(SHARED) $(AUTH) $(LIB) $(CORE)
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
+	    $(REDIS_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(AROUND) $(AUTH) $(LIB) $(CORE)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka $(AUTH_LIBS) \
+	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ -lcmocka \
+	    $(REDIS_LIBS) $(AUTH_LIBS) \
 	    $(LIB_LIBS) $(CORE_LIBS)
 
 $(BUILD)/tools/%: $(BUILD)/obj/t/tools/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \
-	    -levent_core -levent_extra -lm
+	    -lhiredis -levent_core -levent_extra -lm
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -95,6 +120,15 @@ $(BUILD)/obj/sidecar/lua_scripts.inc: $(LUA) Makefile
 $(BUILD)/obj/sidecar/scripts.o: $(BUILD)/obj/sidecar/lua_scripts.inc
 $(BUILD)/obj/sidecar/scripts.o: CPPFLAGS += -I$(BUILD)/obj/sidecar
 
+# And so is the dashboard: sidecar/ui.c includes ui_files.inc.
+$(BUILD)/obj/sidecar/ui_files.inc: $(UI) sidecar/ui/embed Makefile
+	@mkdir -p $(@D)
+	sidecar/ui/embed $(UI) > $@.new
+	@mv $@.new $@
+
+$(BUILD)/obj/sidecar/ui.o: $(BUILD)/obj/sidecar/ui_files.inc
+$(BUILD)/obj/sidecar/ui.o: CPPFLAGS += -I$(BUILD)/obj/sidecar
+
 # nginx's own build system makes the module; its flags include -Werror.
 MODULE_CC := -g -O2 -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
              -Wformat -Werror=format-security
@@ -102,25 +136,50 @@ ifeq ($(SANITIZE),1)
 MODULE_CC := -g -O1 -fPIC $(SAN)
 endif
 
+MODULE_LD := -Wl,-z,relro -Wl,-z,now $(SAN)
+MODULE_SRCS := config $(wildcard src/*.c src/*.h)
+OUT := $(abspath $(BUILD))
+
 module: $(BUILD)/ngx_http_canary_module.so
 
-MODULE_SRCS := config $(wildcard src/*.c src/*.h)
-
 $(BUILD)/ngx_http_canary_module.so: $(BUILD)/objs/Makefile $(MODULE_SRCS)
-	$(MAKE) -f $(CURDIR)/$(BUILD)/objs/Makefile -C $(NGINX_SRC) modules
+	$(MAKE) -f $(OUT)/objs/Makefile -C $$(cat $(BUILD)/objs/tree) modules
 	cp $(BUILD)/objs/ngx_http_canary_module.so $@.new
 	mv $@.new $@                 # a running nginx may have the old one mapped
 
-$(BUILD)/objs/Makefile: config
-	@test -n "$(NGINX_SRC)" || \
-	    { echo "nginx-dev is missing: run scripts/deps" >&2; exit 1; }
-	@mkdir -p $(BUILD)
-	cd $(NGINX_SRC) && bash -c '. ./conf_flags && ./configure \
-	    --builddir="$(CURDIR)/$(BUILD)/objs" "$${NGX_CONF_FLAGS[@]}" \
-	    --with-cc-opt="$(MODULE_CC)" \
-	    --with-ld-opt="-Wl,-z,relro -Wl,-z,now $(SAN)" \
-	    --add-dynamic-module="$(CURDIR)"' > $(CURDIR)/$(BUILD)/configure.log \
-	    || { tail -20 $(CURDIR)/$(BUILD)/configure.log >&2; exit 1; }
+static: $(BUILD)/nginx
+
+$(BUILD)/nginx: $(BUILD)/objs-static/Makefile $(MODULE_SRCS)
+	$(MAKE) -f $(OUT)/objs-static/Makefile \
+	    -C $$(cat $(BUILD)/objs-static/tree) binary
+	cp $(BUILD)/objs-static/nginx $@
+
+$(BUILD)/objs/Makefile $(BUILD)/objs-static/Makefile: \
+    $(BUILD)/%/Makefile: config scripts/nginx-configure $(BUILD)/nginx-src
+	scripts/nginx-configure $* "$(NGINX_SRC)" $(OUT) \
+	    --with-cc-opt="$(MODULE_CC)" --with-ld-opt="$(MODULE_LD)" \
+	    -- $(NGINX_FLAGS)
+
+# changes when it is to be another tree
+$(BUILD)/nginx-src: FORCE
+	@mkdir -p $(@D)
+	@echo "$(NGINX_SRC) $(NGINX_FLAGS)" | cmp -s - $@ \
+	    || echo "$(NGINX_SRC) $(NGINX_FLAGS)" > $@
+
+FORCE:
+
+# debian/ says what goes in; in a copy, since it leaves the result above it.
+# -d: scripts/deps has what is needed, which is not all of build-essential.
+DEB := $(BUILD)/deb
+
+deb:
+	rm -rf $(DEB)
+	mkdir -p $(DEB)/source
+	tar -c --exclude=./build --exclude=./.git . | tar -x -C $(DEB)/source
+	cd $(DEB)/source && dpkg-buildpackage -b -d -us -uc > ../log 2>&1 \
+	    || { tail -30 ../log >&2; exit 1; }
+	rm -rf $(DEB)/source
+	@ls $(DEB)/*.deb
 
 include t/fuzz/fuzz.mk
 

@@ -76,6 +76,10 @@ int agent_send(agent_t *agent, const char *method, const char *path,
 /* The last report of the tick has been answered. */
 void agent_tick_done(agent_t *agent);
 
+/* agent_fit.c: the record as this node's nginx can take it, to be freed;
+ * NULL: it is no JSON. */
+char *agent_fit(const agent_upstream_t *u, const char *text);
+
 /* agent_route.c; counts may be NULL. */
 void agent_report(agent_upstream_t *u, const char *counts);
 /* agent_drain.c: brings the servers of nginx's groups to what the route's

@@ -306,21 +306,25 @@ agent_apply(agent_t *agent, const char *upstream, uint64_t revision,
 static void
 agent_put(agent_upstream_t *u)
 {
-    char  path[SPEC_NAME_LEN + 32];
+    char  *fit, path[SPEC_NAME_LEN + 32];
 
     if (u->putting || u->wanted == 0) {
         return;
     }
 
     snprintf(path, sizeof(path), "upstreams/%s", u->name);
+    fit = agent_fit(u, u->wanted_text);
 
     if (u->wanted > u->node.record.revision
-        && agent_send(u->agent, "PUT", path, u->wanted_text, agent_put_done,
-                      u) == 0)
+        && agent_send(u->agent, "PUT", path,
+                      fit != NULL ? fit : u->wanted_text, agent_put_done, u)
+           == 0)
     {
         u->putting = true;
         u->putting_revision = u->wanted;
     }
+
+    free(fit);
 
     /* If it fails, the next tick finds the difference again. */
     u->wanted = 0;

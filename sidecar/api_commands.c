@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "core/text.h"
 #include "core/value.h"
+#include "decision.h"
 #include "fleet.h"
 
 #define API_CONFIRM_MS  2000
@@ -365,13 +366,15 @@ api_command_got(void *arg, store_status_t status, const store_rollout_t *all)
 static void
 api_command_decide(command_job_t *command, const store_rollout_t *all)
 {
-    char               error[ROLLOUT_REASON_LEN], *doc;
+    char               error[ROLLOUT_REASON_LEN], *doc, *data;
     bool               known;
     api_t             *api = command->job.api;
     int64_t            now;
-    record_t           wanted;
+    record_t           present, wanted;
     unsigned           i;
+    rollout_t          before;
     release_t         *release = &command->release;
+    decision_t         decision;
     store_event_t      list[ROLLOUT_MAX_EVENTS];
     store_commit_t     commit;
     rollout_events_t   events;
@@ -400,6 +403,9 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
         return;
     }
 
+    memset(&decision, 0, sizeof(decision_t));
+    before = release->state;
+    present = command->present;
     command->taken_back = command->command == ROLLOUT_ABORT
                           && release->state.state == ROLLOUT_SUCCEEDED;
 
@@ -421,6 +427,7 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     }
 
     if (known && release_route(release, &command->present, &wanted)) {
+        decision.wanted = &wanted;
         command->present = wanted;
         command->record = record_text(&wanted);
         commit.revision = wanted.revision;
@@ -434,9 +441,17 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
                 &command->fleet);
     api_command_nodes(command, all);
 
+    decision.release = release;
+    decision.before = &before;
+    decision.evidence = command->evident ? &command->evidence : NULL;
+    decision.present = known ? &present : NULL;
+    decision.fleet = &command->fleet;
+    data = decision_text(&decision);
+
     for (i = 0; i < events.count; i++) {
         list[i].type = events.list[i].type;
         list[i].detail = events.list[i].detail;
+        list[i].data = data;
     }
 
     doc = release_text(release);
@@ -453,6 +468,7 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     store_commit(api->store, &commit, api_command_done, command);
 
     free(doc);
+    free(data);
 }
 
 

@@ -12,6 +12,7 @@
 
 #include "api.h"
 #include "auth/identity.h"
+#include "feed.h"
 #include "release.h"
 #include "store.h"
 
@@ -56,6 +57,7 @@ struct api_s {
     around_t           *around;
     auth_t             *auth;
     const config_t     *config;
+    feed_t             *feed;
     api_job_t          *jobs;
     unsigned            job_count;
     unsigned            job_number;    /* the last one given */
@@ -117,6 +119,10 @@ void api_go(void *arg, http_exchange_t *exchange);
 /* api_rollouts.c */
 void api_create(void *arg, http_exchange_t *exchange);
 void api_get(void *arg, http_exchange_t *exchange);
+/* api_whoami.c */
+void api_whoami(void *arg, http_exchange_t *exchange);
+/* api_series.c */
+void api_series(void *arg, http_exchange_t *exchange);
 /* api_lists.c */
 void api_list(void *arg, http_exchange_t *exchange);
 void api_upstreams(void *arg, http_exchange_t *exchange);
@@ -126,6 +132,11 @@ void api_pause(void *arg, http_exchange_t *exchange);
 void api_resume(void *arg, http_exchange_t *exchange);
 void api_promote(void *arg, http_exchange_t *exchange);
 void api_approve(void *arg, http_exchange_t *exchange);
+/* api_events.c */
+void api_stream(void *arg, http_exchange_t *exchange);
+void api_events(void *arg, http_exchange_t *exchange);
+void api_explain(void *arg, http_exchange_t *exchange);
+void api_ticks(void *arg, http_exchange_t *exchange);
 /* api_status.c */
 void api_health(void *arg, http_exchange_t *exchange);
 void api_ready(void *arg, http_exchange_t *exchange);

@@ -332,12 +332,62 @@ api_list_read(list_job_t *list)
 }
 
 
+/* all are the groups of all nodes together. */
+static cJSON *
+api_node(const store_rollout_t *upstream, const record_t *all,
+    const record_node_t *node, const char *name, bool live)
+{
+    char      seen[TIME_LEN];
+    cJSON    *json, *groups, *missing;
+    unsigned  i;
+
+    json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "node", name);
+    cJSON_AddNumberToObject(json, "revision",
+                            (double) node->record.revision);
+    cJSON_AddStringToObject(json, "seen",
+                            time_format(node->at_ms, seen, sizeof(seen)));
+    cJSON_AddBoolToObject(json, "live", live);
+    cJSON_AddBoolToObject(json, "lapsed", node->lapsed);
+    cJSON_AddBoolToObject(json, "behind",
+                          node->record.revision < upstream->route.revision);
+    cJSON_AddStringToObject(json, "boot", node->boot);
+    groups = cJSON_AddArrayToObject(json, "groups");
+
+    for (i = 0; i < node->record.group_count; i++) {
+        cJSON_AddItemToArray(groups, cJSON_CreateString(
+                                         node->record.groups[i].name));
+    }
+
+    missing = cJSON_CreateArray();
+
+    for (i = 0; i < all->group_count; i++) {
+        if (record_group(&node->record, all->groups[i].name) == NULL) {
+            cJSON_AddItemToArray(missing,
+                                 cJSON_CreateString(all->groups[i].name));
+        }
+    }
+
+    if (cJSON_GetArraySize(missing) > 0) {
+        cJSON_AddItemToObject(json, "missing", missing);
+
+    } else {
+        cJSON_Delete(missing);
+    }
+
+    if (node->error[0] != '\0') {
+        cJSON_AddStringToObject(json, "error", node->error);
+    }
+
+    return json;
+}
+
+
 static cJSON *
 api_upstream(const api_t *api, const store_rollout_t *all)
 {
     bool           live;
-    char           seen[TIME_LEN];
-    cJSON         *json, *groups, *nodes, *entry;
+    cJSON         *json, *groups, *nodes;
     size_t         i;
     int64_t        now;
     record_t       record;
@@ -381,25 +431,11 @@ api_upstream(const api_t *api, const store_rollout_t *all)
     nodes = cJSON_AddArrayToObject(json, "nodes");
 
     for (i = 0; i < all->node_count; i++) {
-        if (!fleet_node(&all->nodes[i], now, api_live_ms(api), &node, &live))
+        if (fleet_node(&all->nodes[i], now, api_live_ms(api), &node, &live))
         {
-            continue;
+            cJSON_AddItemToArray(nodes, api_node(all, &record, &node,
+                                                 all->nodes[i].node, live));
         }
-
-        entry = cJSON_CreateObject();
-        cJSON_AddStringToObject(entry, "node", all->nodes[i].node);
-        cJSON_AddNumberToObject(entry, "revision",
-                                (double) node.record.revision);
-        cJSON_AddStringToObject(entry, "seen",
-                                time_format(node.at_ms, seen, sizeof(seen)));
-        cJSON_AddBoolToObject(entry, "live", live);
-        cJSON_AddBoolToObject(entry, "lapsed", node.lapsed);
-
-        if (node.error[0] != '\0') {
-            cJSON_AddStringToObject(entry, "error", node.error);
-        }
-
-        cJSON_AddItemToArray(nodes, entry);
     }
 
     return json;

@@ -8,6 +8,7 @@
 
 #include "api_create.h"
 #include "core/text.h"
+#include "decision.h"
 #include "fleet.h"
 
 
@@ -167,37 +168,70 @@ api_problem_busy(api_job_t *job, const char *rollout)
 }
 
 
+/* 409 if other nodes have it, 422 if it is known nowhere. */
+static void
+api_create_lacks(create_job_t *create, const char *group, const char *field,
+    const char *node, const record_t *record, bool elsewhere)
+{
+    char       detail[API_DETAIL_LEN];
+    cJSON     *extra;
+    size_t     len;
+    unsigned   k;
+
+    len = (size_t) snprintf(detail, sizeof(detail), "%s is no group of %s on "
+                            "%s; its groups are", group,
+                            create->spec.upstream, node);
+
+    for (k = 0; k < record->group_count && len < sizeof(detail); k++) {
+        len += (size_t) snprintf(detail + len, sizeof(detail) - len, "%s %s",
+                                 k > 0 ? "," : "", record->groups[k].name);
+    }
+
+    if (!elsewhere) {
+        api_job_problem(&create->job, 422, field, detail, NULL);
+        return;
+    }
+
+    extra = cJSON_CreateObject();
+    cJSON_AddStringToObject(extra, "node", node);
+    cJSON_AddStringToObject(extra, "group", group);
+    api_job_problem(&create->job, 409, field, detail, extra);
+}
+
+
 /* Is the group one of every live node?  If not it is answered. */
 static bool
 api_create_group(create_job_t *create, const store_rollout_t *all,
     const char *group, const char *field)
 {
-    bool            live;
-    char            detail[API_DETAIL_LEN];
-    size_t          i, len;
-    unsigned        k;
-    record_node_t   node;
+    bool            live, elsewhere;
+    size_t          i;
+    const char     *name;
+    record_node_t   node, lacks;
+
+    name = NULL;
+    elsewhere = false;
 
     for (i = 0; i < all->node_count; i++) {
         if (!fleet_node(&all->nodes[i], store_now(create->job.api->store),
                         api_live_ms(create->job.api), &node, &live)
-            || !live || record_group(&node.record, group) != NULL)
+            || !live)
         {
             continue;
         }
 
-        len = (size_t) snprintf(detail, sizeof(detail), "%s is no group of "
-                                "%s on %s; its groups are", group,
-                                create->spec.upstream, all->nodes[i].node);
+        if (record_group(&node.record, group) != NULL) {
+            elsewhere = true;
 
-        for (k = 0; k < node.record.group_count && len < sizeof(detail); k++)
-        {
-            len += (size_t) snprintf(detail + len, sizeof(detail) - len,
-                                     "%s %s", k > 0 ? "," : "",
-                                     node.record.groups[k].name);
+        } else if (name == NULL) {
+            name = all->nodes[i].node;
+            lacks = node;
         }
+    }
 
-        api_job_problem(&create->job, 422, field, detail, NULL);
+    if (name != NULL) {
+        api_create_lacks(create, group, field, name, &lacks.record,
+                         elsewhere);
         return false;
     }
 
@@ -297,10 +331,11 @@ api_create_order(create_job_t *create, const store_rollout_t *all)
 static void
 api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
 {
-    char            *doc;
+    char            *doc, *data;
     int64_t          now;
     api_t           *api;
     release_t       *release;
+    decision_t       decision;
     evidence_t       evidence;
     create_job_t    *create = arg;
     store_create_t   call;
@@ -358,17 +393,25 @@ api_create_got(void *arg, store_status_t status, const store_rollout_t *all)
     create->evidence = evidence_text(&evidence);
     doc = release_text(release);
 
+    memset(&decision, 0, sizeof(decision_t));
+    decision.release = release;
+    decision.present = &create->present;
+    decision.fleet = &create->fleet;
+    data = decision_text(&decision);
+
     call.upstream = create->spec.upstream;
     call.rollout = release->id;
     call.revision = all->route.revision;
     call.doc = doc;
     call.evidence = create->evidence;
     call.actor = release->state.actor;
+    call.data = data;
 
     api_complete(api, all, &create->present);
     store_create(api->store, &call, api_create_done, create);
 
     free(doc);
+    free(data);
 }
 
 

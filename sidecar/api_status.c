@@ -104,7 +104,8 @@ api_metrics(void *arg, http_exchange_t *exchange)
     api_t   *api = arg;
     size_t   len;
 
-    text = metrics_text(api->store, api->agent, api->controller, &len);
+    text = metrics_text(api->store, api->agent, api->controller,
+                        api->feed, &len);
 
     if (text == NULL) {
         http_answer_problem(exchange->request, 503, NULL, "out of memory",

@@ -10,10 +10,12 @@
 #include <cjson/cJSON.h>
 
 #include "config_auth.h"
+#include "config_env.h"
 #include "lib/file.h"
 #include "lib/utf8.h"
 #include "lib/version.h"
 #include "lib/yaml.h"
+#include "redis_tls.h"
 
 #define CONFIG_PASSWORD_MAX  4096  /* of the file */
 
@@ -28,6 +30,8 @@ static int config_listen(config_t *config, const config_key_t *key,
 static int config_value(config_t *config, const config_key_t *key,
     const cJSON *json, char *error, size_t size);
 static int config_defaults(config_t *config, char *error, size_t size);
+static int config_check_redis(const config_t *config, char *error,
+    size_t size);
 static int config_read_password(config_t *config, char *error, size_t size);
 static int config_settings(config_t *config, char *error, size_t size);
 static void config_note(char *list, size_t size, bool differs,
@@ -123,6 +127,7 @@ config_load(int argc, char **argv, config_t *config, char *error, size_t size)
         || config_file(config, named, error, size)
         || config_flags(argc, argv, config, error, size)
         || config_defaults(config, error, size)
+        || config_check_redis(config, error, size)
         || config_auth_defaults(config, error, size)
         || config_read_password(config, error, size)
         || config_settings(config, error, size))
@@ -205,8 +210,16 @@ config_apply(config_t *config, const config_t *fresh, char *list, size_t size)
     config_note(list, size, config->redis_embedded != fresh->redis_embedded
                 || config->redis_port != fresh->redis_port
                 || strcmp(config->redis_socket, fresh->redis_socket) != 0
-                || strcmp(config->redis_host, fresh->redis_host) != 0,
-                "redis");
+                || strcmp(config->redis_host, fresh->redis_host) != 0
+                || strcmp(config->redis_user, fresh->redis_user) != 0
+                || strcmp(config->redis_master, fresh->redis_master) != 0
+                || strcmp(config->redis_ca, fresh->redis_ca) != 0
+                || strcmp(config->redis_cert, fresh->redis_cert) != 0
+                || strcmp(config->redis_key, fresh->redis_key) != 0
+                || config->redis_tls != fresh->redis_tls
+                || config->sentinel_count != fresh->sentinel_count
+                || memcmp(config->sentinels, fresh->sentinels,
+                          sizeof(config->sentinels)) != 0, "redis");
     config_note(list, size, strcmp(config->redis_password,
                                    fresh->redis_password) != 0,
                 "redis_password_file");
@@ -217,6 +230,9 @@ config_apply(config_t *config, const config_t *fresh, char *list, size_t size)
                 "prefix");
     config_note(list, size, strcmp(config->data_dir, fresh->data_dir) != 0,
                 "data_dir");
+    config_note(list, size, config->retention_ms != fresh->retention_ms
+                || config->retention_count != fresh->retention_count,
+                "retention");
 
     return changed;
 }
@@ -292,28 +308,41 @@ config_flags(int argc, char **argv, config_t *config, char *error,
 static int
 config_file(config_t *config, bool named, char *error, size_t size)
 {
-    int     rc;
+    int     rc, variables;
     char    reason[512];
     cJSON  *json;
 
     if (!named && access(config->file, F_OK) == -1 && errno == ENOENT) {
         config->file[0] = '\0';
-        return 0;
-    }
+        json = NULL;
 
-    json = yaml_parse_file(config->file, error, size);
-    if (json == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    if (!cJSON_IsNull(json)) {
-        rc = config_object(config, json, "", reason, sizeof(reason));
-
-        if (rc) {
-            snprintf(error, size, "%.200s: %.300s", config->file, reason);
+    } else {
+        json = yaml_parse_file(config->file, error, size);
+        if (json == NULL) {
+            return -1;
         }
+    }
+
+    if (json == NULL || cJSON_IsNull(json)) {
+        cJSON_Delete(json);
+        json = cJSON_CreateObject();
+    }
+
+    rc = variables = 0;
+
+    if (cJSON_IsObject(json)) {
+        variables = config_env(json, environ, error, size);
+    }
+
+    if (variables < 0) {
+        rc = -1;
+
+    } else if (config_object(config, json, "", reason, sizeof(reason))) {
+        snprintf(error, size, "%.200s%s: %.300s",
+                 config->file[0] ? config->file : "the environment",
+                 config->file[0] && variables ? " and the environment" : "",
+                 reason);
+        rc = -1;
     }
 
     cJSON_Delete(json);
@@ -325,7 +354,7 @@ static int
 config_object(config_t *config, const cJSON *json, const char *group,
     char *error, size_t size)
 {
-    char                 name[96], reason[300], clean[64];
+    char                 name[96], names[256], reason[300], clean[64];
     const cJSON         *item;
     const config_key_t  *key;
 
@@ -348,8 +377,13 @@ config_object(config_t *config, const cJSON *json, const char *group,
             continue;
         }
 
-        if (group[0] == '\0' && config_is_group(item->string)) {
-            snprintf(name, sizeof(name), "%.32s.", item->string);
+        utf8_clean(item->string, strlen(item->string), clean, sizeof(clean));
+        snprintf(name, sizeof(name), "%s%s", group, clean);
+
+        if (group[0] == '\0' && config_is_group(name)
+            && (cJSON_IsObject(item) || config_find(name, false) == NULL))
+        {
+            strcat(name, ".");
 
             if (config_object(config, item, name, error, size)) {
                 return -1;
@@ -358,17 +392,13 @@ config_object(config_t *config, const cJSON *json, const char *group,
             continue;
         }
 
-        utf8_clean(item->string, strlen(item->string), clean, sizeof(clean));
-        snprintf(name, sizeof(name), "%s%s", group, clean);
-
         /* "log.level" as one key is none. */
         key = strchr(item->string, '.') ? NULL : config_find(name, false);
 
         if (key == NULL) {
-            snprintf(error, size, "%s: unknown key; there are node, listen, "
-                     "nginx, redis, redis_password_file, redis_server, "
-                     "prefix, tick, data_dir, plaintext and the groups log, "
-                     "auth, jwt and tls: see conf/canaryd.yaml", name);
+            config_names(names, sizeof(names));
+            snprintf(error, size, "%s: unknown key; there are %s",
+                     name, names);
             return -1;
         }
 
@@ -396,15 +426,23 @@ config_value(config_t *config, const config_key_t *key, const cJSON *json,
         return key->set(config, json->valuestring, error, size);
     }
 
+    if (cJSON_IsBool(json) && key->number == CONFIG_BOOLEAN) {
+        return key->set(config, cJSON_IsTrue(json) ? "true" : "false", error,
+                        size);
+    }
+
     /* As in a spec, a number is seconds. */
-    if (cJSON_IsNumber(json) && key->duration
-        && json->valuedouble >= 0 && json->valuedouble < 1e6)
+    if (cJSON_IsNumber(json) && key->number == CONFIG_SECONDS
+        && json->valuedouble >= 0 && json->valuedouble < 1e8)
     {
         snprintf(number, sizeof(number), "%.0fms", json->valuedouble * 1000);
         return key->set(config, number, error, size);
     }
 
-    if (cJSON_IsNumber(json) && config_auth_plain(key)) {
+    if (cJSON_IsNumber(json)
+        && (key->number == CONFIG_INTEGER || config_auth_plain(key))
+        && json->valuedouble >= 0 && json->valuedouble < 1e9)
+    {
         snprintf(number, sizeof(number), "%.15g", json->valuedouble);
         return key->set(config, number, error, size);
     }
@@ -415,8 +453,13 @@ config_value(config_t *config, const config_key_t *key, const cJSON *json,
     }
 
     return config_bad(error, size, key->list
-                      ? "must be a list" : key->duration
-                      ? "must be a duration, as 1s" : "must be a string");
+                      ? "must be a list"
+                      : key->number == CONFIG_SECONDS
+                      ? "must be a duration, as 1s"
+                      : key->number == CONFIG_INTEGER
+                      ? "must be an integer"
+                      : key->number == CONFIG_BOOLEAN
+                      ? "must be true or false" : "must be a string");
 }
 
 
@@ -477,7 +520,9 @@ config_defaults(config_t *config, char *error, size_t size)
         strcpy(config->nginx_url, "http://localhost/canary/");
     }
 
-    if (config->redis_socket[0] == '\0' && config->redis_host[0] == '\0') {
+    if (config->redis_socket[0] == '\0' && config->redis_host[0] == '\0'
+        && config->sentinel_count == 0)
+    {
         config->redis_embedded = true;
     }
 
@@ -493,8 +538,73 @@ config_defaults(config_t *config, char *error, size_t size)
         config->tick_ms = 1000;
     }
 
+    if (config->retention_count == 0) {
+        config->retention_count = 100;
+    }
+
+    if (config->retention_ms == 0) {
+        config->retention_ms = INT64_C(90) * 86400 * 1000;
+    }
+
     if (config->data_dir[0] == '\0') {
         strcpy(config->data_dir, "/var/lib/nginx-canary");
+    }
+
+    return 0;
+}
+
+
+/* What fits together, and what this build can do. */
+static int
+config_check_redis(const config_t *config, char *error, size_t size)
+{
+    bool  fixed;
+
+    fixed = config->redis_embedded || config->redis_host[0] != '\0'
+            || config->redis_socket[0] != '\0';
+
+    if (config->sentinel_count > 0 && fixed) {
+        return config_bad(error, size, "redis.sentinels: they name the "
+                          "address, there must be no other one");
+    }
+
+    if ((config->sentinel_count > 0) != (config->redis_master[0] != '\0')) {
+        return config_bad(error, size, "redis.master: must be given with "
+                          "redis.sentinels, and only with them");
+    }
+
+    if (config->redis_user[0] != '\0'
+        && config->redis_password_file[0] == '\0')
+    {
+        return config_bad(error, size, "redis.user: needs a "
+                          "redis.password_file");
+    }
+
+    if (config->redis_tls && !redis_tls_available()) {
+        return config_bad(error, size, "redis: TLS needs hiredis 1.0 or "
+                          "newer with libhiredis_ssl (Debian 13), which this "
+                          "canaryd was built without: use a unix socket, or "
+                          "a tunnel as stunnel");
+    }
+
+    if (config->redis_tls && (config->redis_embedded
+                              || config->redis_socket[0] != '\0'))
+    {
+        return config_bad(error, size, "redis.tls: only for HOST:PORT and "
+                          "sentinels");
+    }
+
+    if (!config->redis_tls && (config->redis_ca[0] != '\0'
+                               || config->redis_cert[0] != '\0'
+                               || config->redis_key[0] != '\0'))
+    {
+        return config_bad(error, size, "redis.ca, redis.cert, redis.key: "
+                          "only with TLS (rediss://HOST:PORT, or tls: true)");
+    }
+
+    if ((config->redis_cert[0] != '\0') != (config->redis_key[0] != '\0')) {
+        return config_bad(error, size, "redis.cert: needs redis.key, and the "
+                          "other way round");
     }
 
     return 0;
@@ -571,7 +681,8 @@ config_usage(void)
         "  -h, --help\n"
         "  -V, --version\n"
         "\n"
-        "These take the place of what the file says:\n"
+        "A setting in the environment takes the place of the file's:\n"
+        "CANARYD_TICK=500ms, CANARYD_LOG__LEVEL=debug; a flag that of both:\n"
         "\n"
         "  --node NAME          of this nginx; default: the host's name\n"
         "  --listen ADDRESS     unix:/path, 127.0.0.1:PORT or"

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <cjson/cJSON.h>
 
@@ -17,12 +18,18 @@
 #include "lib/log.h"
 
 #define CONFIG_MAX_LISTEN   8
+#define CONFIG_MAX_SENTINELS  8
 #define CONFIG_NODE_LEN     64     /* all with NUL */
 #define CONFIG_PREFIX_LEN   33
 #define CONFIG_SOCKET_LEN   108    /* sun_path */
 #define CONFIG_TEXT_LEN     256
 
 #define CONFIG_FILE  "/etc/nginx-canary/canaryd.yaml"
+
+typedef struct {
+    char          host[CONFIG_TEXT_LEN];
+    int           port;
+} config_peer_t;
 
 typedef struct {
     char          file[CONFIG_TEXT_LEN];   /* what was read; "": none */
@@ -39,17 +46,28 @@ typedef struct {
     char          nginx_socket[CONFIG_SOCKET_LEN];   /* "": TCP */
     char          nginx_url[CONFIG_TEXT_LEN];
 
-    bool          redis_embedded;          /* the next three are empty then */
+    bool          redis_embedded;          /* no other address then */
     char          redis_socket[CONFIG_SOCKET_LEN];   /* "": TCP */
     char          redis_host[CONFIG_TEXT_LEN];
     int           redis_port;
     char          redis_password[CONFIG_TEXT_LEN];   /* secret; "": none */
     char          redis_password_file[CONFIG_TEXT_LEN];
     char          redis_server[CONFIG_TEXT_LEN];     /* for the embedded */
+    char          redis_user[CONFIG_NODE_LEN];       /* "": the default */
+    bool          redis_tls;
+    char          redis_ca[CONFIG_TEXT_LEN];         /* "": the system's */
+    char          redis_cert[CONFIG_TEXT_LEN];       /* "": none; both or */
+    char          redis_key[CONFIG_TEXT_LEN];        /* neither */
+    char          redis_master[CONFIG_NODE_LEN];     /* that these know */
+    unsigned      sentinel_count;                    /* 0: fixed address */
+    config_peer_t sentinels[CONFIG_MAX_SENTINELS];
 
     char          prefix[CONFIG_PREFIX_LEN];         /* "canary:" */
     int           tick_ms;
     char          data_dir[CONFIG_TEXT_LEN];
+
+    unsigned      retention_count;         /* rollouts of an upstream */
+    int64_t       retention_ms;            /* what has ended, and events */
 
     log_format_t  log_format;
     log_level_t   log_level;

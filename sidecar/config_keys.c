@@ -11,6 +11,11 @@
 #define CONFIG_TICK_MIN  100
 #define CONFIG_TICK_MAX  60000
 
+/* Of what is kept of rollouts. */
+#define CONFIG_COUNT_MAX  10000
+#define CONFIG_AGE_MIN    (INT64_C(3600) * 1000)
+#define CONFIG_AGE_MAX    (INT64_C(365) * 86400 * 1000)
+
 static int config_set_node(config_t *config, const char *text, char *error,
     size_t size);
 static int config_add_listen(config_t *config, const char *text, char *error,
@@ -33,40 +38,83 @@ static int config_set_log_format(config_t *config, const char *text,
     char *error, size_t size);
 static int config_set_log_level(config_t *config, const char *text,
     char *error, size_t size);
+static int config_set_retention_count(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_retention_age(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_user(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_tls(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_ca(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_cert(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_key(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_redis_master(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_add_sentinel(config_t *config, const char *text,
+    char *error, size_t size);
+static int config_set_path(char *to, const char *text, char *error,
+    size_t size);
+static int config_peer(const char *text, config_peer_t *peer);
 static bool config_plain(const char *text);
 static int config_port(const char *text);
 
 static const config_key_t  config_keys[] = {
-    { "node", "node", config_set_node, false, false },
-    { "listen", "listen", config_add_listen, true, false },
-    { "nginx", "nginx", config_set_nginx, false, false },
-    { "redis", "redis", config_set_redis, false, false },
-    { "redis_password_file", NULL, config_set_password_file, false, false },
-    { "redis_server", NULL, config_set_redis_server, false, false },
-    { "prefix", "prefix", config_set_prefix, false, false },
-    { "tick", "tick", config_set_tick, false, true },
-    { "data_dir", "data-dir", config_set_data_dir, false, false },
-    { "log.format", "log-format", config_set_log_format, false, false },
-    { "log.level", "log-level", config_set_log_level, false, false },
-    { "auth.tokens", NULL, config_set_tokens, false, false },
-    { "auth.unix", NULL, config_set_unix, false, false },
-    { "auth.metrics", NULL, config_set_metrics, false, false },
-    { "auth.failures", NULL, config_set_failures, false, false },
-    { "jwt.keys", NULL, config_add_jwt_key, true, false },
-    { "jwt.secret", NULL, config_set_jwt_secret, false, false },
-    { "jwt.issuer", NULL, config_set_jwt_issuer, false, false },
-    { "jwt.audience", NULL, config_set_jwt_audience, false, false },
-    { "jwt.leeway", NULL, config_set_jwt_leeway, false, true },
-    { "jwt.name_claim", NULL, config_set_jwt_name, false, false },
-    { "jwt.role_claim", NULL, config_set_jwt_role, false, false },
-    { "jwt.roles", NULL, config_add_jwt_rule, true, false },
-    { "jwt.upstreams_claim", NULL, config_set_jwt_upstreams, false, false },
-    { "tls.certificate", NULL, config_set_certificate, false, false },
-    { "tls.key", NULL, config_set_tls_key, false, false },
-    { "tls.client_ca", NULL, config_set_client_ca, false, false },
-    { "tls.min_version", NULL, config_set_min_version, false, false },
-    { "plaintext", NULL, config_set_plaintext, false, false },
-    { NULL, NULL, NULL, false, false }
+    { "node", "node", config_set_node, false, CONFIG_NO_NUMBER },
+    { "listen", "listen", config_add_listen, true, CONFIG_NO_NUMBER },
+    { "nginx", "nginx", config_set_nginx, false, CONFIG_NO_NUMBER },
+    { "redis", "redis", config_set_redis, false, CONFIG_NO_NUMBER },
+    { "redis_password_file", NULL, config_set_password_file, false,
+      CONFIG_NO_NUMBER },
+    { "redis_server", NULL, config_set_redis_server, false,
+      CONFIG_NO_NUMBER },
+    { "prefix", "prefix", config_set_prefix, false, CONFIG_NO_NUMBER },
+    { "tick", "tick", config_set_tick, false, CONFIG_SECONDS },
+    { "data_dir", "data-dir", config_set_data_dir, false, CONFIG_NO_NUMBER },
+    { "log.format", "log-format", config_set_log_format, false,
+      CONFIG_NO_NUMBER },
+    { "log.level", "log-level", config_set_log_level, false,
+      CONFIG_NO_NUMBER },
+    { "retention.age", NULL, config_set_retention_age, false,
+      CONFIG_SECONDS },
+    { "retention.count", NULL, config_set_retention_count, false,
+      CONFIG_INTEGER },
+    { "redis.address", NULL, config_set_redis, false, CONFIG_NO_NUMBER },
+    { "redis.user", NULL, config_set_redis_user, false, CONFIG_NO_NUMBER },
+    { "redis.password_file", NULL, config_set_password_file, false,
+      CONFIG_NO_NUMBER },
+    { "redis.tls", NULL, config_set_redis_tls, false, CONFIG_BOOLEAN },
+    { "redis.ca", NULL, config_set_redis_ca, false, CONFIG_NO_NUMBER },
+    { "redis.cert", NULL, config_set_redis_cert, false, CONFIG_NO_NUMBER },
+    { "redis.key", NULL, config_set_redis_key, false, CONFIG_NO_NUMBER },
+    { "redis.sentinels", NULL, config_add_sentinel, true, CONFIG_NO_NUMBER },
+    { "redis.master", NULL, config_set_redis_master, false,
+      CONFIG_NO_NUMBER },
+    { "auth.tokens", NULL, config_set_tokens, false, CONFIG_NO_NUMBER },
+    { "auth.unix", NULL, config_set_unix, false, CONFIG_NO_NUMBER },
+    { "auth.metrics", NULL, config_set_metrics, false, CONFIG_NO_NUMBER },
+    { "auth.failures", NULL, config_set_failures, false, CONFIG_NO_NUMBER },
+    { "jwt.keys", NULL, config_add_jwt_key, true, CONFIG_NO_NUMBER },
+    { "jwt.secret", NULL, config_set_jwt_secret, false, CONFIG_NO_NUMBER },
+    { "jwt.issuer", NULL, config_set_jwt_issuer, false, CONFIG_NO_NUMBER },
+    { "jwt.audience", NULL, config_set_jwt_audience, false, CONFIG_NO_NUMBER },
+    { "jwt.leeway", NULL, config_set_jwt_leeway, false, CONFIG_SECONDS },
+    { "jwt.name_claim", NULL, config_set_jwt_name, false, CONFIG_NO_NUMBER },
+    { "jwt.role_claim", NULL, config_set_jwt_role, false, CONFIG_NO_NUMBER },
+    { "jwt.roles", NULL, config_add_jwt_rule, true, CONFIG_NO_NUMBER },
+    { "jwt.upstreams_claim", NULL, config_set_jwt_upstreams, false,
+      CONFIG_NO_NUMBER },
+    { "tls.certificate", NULL, config_set_certificate, false,
+      CONFIG_NO_NUMBER },
+    { "tls.key", NULL, config_set_tls_key, false, CONFIG_NO_NUMBER },
+    { "tls.client_ca", NULL, config_set_client_ca, false, CONFIG_NO_NUMBER },
+    { "tls.min_version", NULL, config_set_min_version, false,
+      CONFIG_NO_NUMBER },
+    { "plaintext", NULL, config_set_plaintext, false, CONFIG_NO_NUMBER },
+    { NULL, NULL, NULL, false, CONFIG_NO_NUMBER }
 };
 
 
@@ -103,6 +151,33 @@ config_find(const char *name, bool flag)
     }
 
     return NULL;
+}
+
+
+void
+config_names(char *list, size_t size)
+{
+    size_t               len, used;
+    const char          *last;
+    const config_key_t  *key;
+
+    list[0] = '\0';
+    used = 0;
+    last = "";
+
+    for (key = config_keys; key->key != NULL && used < size; key++) {
+        len = strcspn(key->key, ".");
+
+        /* Of a group only its name; keys of one follow each other. */
+        if (key->key[len] == '.' && strncmp(key->key, last, len + 1) == 0) {
+            continue;
+        }
+
+        used += (size_t) snprintf(list + used, size - used, "%s%.*s%s",
+                                  used > 0 ? ", " : "", (int) len, key->key,
+                                  key->key[len] == '.' ? ".*" : "");
+        last = key->key;
+    }
 }
 
 
@@ -244,13 +319,10 @@ bad:
 static int
 config_set_redis(config_t *config, const char *text, char *error, size_t size)
 {
-    int          port;
-    size_t       len;
-    const char  *colon;
+    config_peer_t  peer;
 
-    colon = strrchr(text, ':');
-    len = colon ? (size_t) (colon - text) : 0;
     config->redis_embedded = false;
+    config->redis_tls = false;
     config->redis_socket[0] = '\0';
     config->redis_host[0] = '\0';
     config->redis_port = 0;
@@ -260,48 +332,119 @@ config_set_redis(config_t *config, const char *text, char *error, size_t size)
         return 0;
     }
 
-    if (!config_plain(text)) {
-        goto bad;
-    }
-
-    if (strncmp(text, "unix:", 5) == 0) {
-        if (text[5] != '/') {
-            goto bad;
-        }
-
+    if (strncmp(text, "unix:/", 6) == 0 && config_plain(text)) {
         return config_copy(config->redis_socket,
                            sizeof(config->redis_socket), text + 5, error,
                            size);
     }
 
-    if (len == 0 || len >= sizeof(config->redis_host)) {
-        goto bad;
+    if (strncmp(text, "redis://", 8) == 0) {
+        text += 8;
+
+    } else if (strncmp(text, "rediss://", 9) == 0) {
+        text += 9;
+        config->redis_tls = true;
     }
 
-    port = config_port(colon + 1);
-
-    if (port <= 0) {
-        goto bad;
+    if (config_peer(text, &peer) != 0) {
+        return config_bad(error, size, "must be embedded, unix:/path, "
+                          "HOST:PORT or rediss://HOST:PORT");
     }
 
-    if (text[0] == '[' && text[len - 1] == ']') {
-        text++;
-        len -= 2;
-    }
-
-    if (len == 0 || memchr(text, '/', len) != NULL) {
-        goto bad;
-    }
-
-    memcpy(config->redis_host, text, len);
-    config->redis_host[len] = '\0';
-    config->redis_port = port;
+    strcpy(config->redis_host, peer.host);
+    config->redis_port = peer.port;
     return 0;
+}
 
-bad:
 
-    return config_bad(error, size, "must be embedded, unix:/path or "
-                      "HOST:PORT");
+static int
+config_add_sentinel(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (config->sentinel_count == CONFIG_MAX_SENTINELS) {
+        return config_bad(error, size, "at most 8 addresses");
+    }
+
+    if (config_peer(text, &config->sentinels[config->sentinel_count]) != 0) {
+        return config_bad(error, size, "must be a list of HOST:PORT");
+    }
+
+    config->sentinel_count++;
+    return 0;
+}
+
+
+static int
+config_set_redis_user(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (text[0] == '\0' || !config_plain(text)) {
+        return config_bad(error, size, "must be the name of a user");
+    }
+
+    return config_copy(config->redis_user, sizeof(config->redis_user), text,
+                       error, size);
+}
+
+
+static int
+config_set_redis_master(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (text[0] == '\0' || !config_plain(text)) {
+        return config_bad(error, size, "must be a master's name");
+    }
+
+    return config_copy(config->redis_master, sizeof(config->redis_master),
+                       text, error, size);
+}
+
+
+static int
+config_set_redis_tls(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
+        return config_bad(error, size, "must be true or false");
+    }
+
+    config->redis_tls = strcmp(text, "true") == 0;
+    return 0;
+}
+
+
+static int
+config_set_redis_ca(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    return config_set_path(config->redis_ca, text, error, size);
+}
+
+
+static int
+config_set_redis_cert(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    return config_set_path(config->redis_cert, text, error, size);
+}
+
+
+static int
+config_set_redis_key(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    return config_set_path(config->redis_key, text, error, size);
+}
+
+
+static int
+config_set_path(char *to, const char *text, char *error, size_t size)
+{
+    if (text[0] != '/') {
+        return config_bad(error, size, "must be the absolute path of a file");
+    }
+
+    return config_copy(to, CONFIG_TEXT_LEN, text, error, size);
 }
 
 
@@ -398,6 +541,42 @@ config_set_log_level(config_t *config, const char *text, char *error,
 }
 
 
+static int
+config_set_retention_count(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    long   count;
+    char  *end;
+
+    count = strtol(text, &end, 10);
+
+    if (end == text || *end != '\0' || count < 1 || count > CONFIG_COUNT_MAX)
+    {
+        return config_bad(error, size, "must be an integer from 1 to 10000");
+    }
+
+    config->retention_count = (unsigned) count;
+    return 0;
+}
+
+
+static int
+config_set_retention_age(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    int64_t  ms;
+
+    ms = spec_parse_duration(text);
+
+    if (ms < CONFIG_AGE_MIN || ms > CONFIG_AGE_MAX) {
+        return config_bad(error, size, "must be a duration from 1h to 365d");
+    }
+
+    config->retention_ms = ms;
+    return 0;
+}
+
+
 /* Visible ASCII only? */
 static bool
 config_plain(const char *text)
@@ -409,6 +588,37 @@ config_plain(const char *text)
     }
 
     return true;
+}
+
+
+/* HOST:PORT, [IPV6]:PORT; 0 or -1. */
+static int
+config_peer(const char *text, config_peer_t *peer)
+{
+    size_t       len;
+    const char  *colon;
+
+    colon = strrchr(text, ':');
+    len = colon != NULL ? (size_t) (colon - text) : 0;
+
+    if (!config_plain(text) || len == 0 || len >= sizeof(peer->host)) {
+        return -1;
+    }
+
+    peer->port = config_port(colon + 1);
+
+    if (text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+
+    if (peer->port <= 0 || len == 0 || memchr(text, '/', len) != NULL) {
+        return -1;
+    }
+
+    memcpy(peer->host, text, len);
+    peer->host[len] = '\0';
+    return 0;
 }
 
 

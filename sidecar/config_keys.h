@@ -14,14 +14,21 @@ typedef struct {
     const char    *flag;           /* NULL: no flag */
     config_set_t   set;
     bool           list;           /* set adds to it */
-    bool           duration;       /* may be a number of seconds */
+    unsigned       number;         /* what a number means, see below */
 } config_key_t;
+
+#define CONFIG_NO_NUMBER  0        /* it is wrong */
+#define CONFIG_SECONDS    1        /* a duration */
+#define CONFIG_INTEGER    2
+#define CONFIG_BOOLEAN    3        /* true and false are meant, too */
 
 /* By its name in the file, or by its flag; NULL: there is none. */
 const config_key_t *config_find(const char *name, bool flag);
 
-/* Is it the first part of "log.format" and the like? */
+/* Do keys of the file begin with "name."? */
 bool config_is_group(const char *name);
+/* All keys of the file, and its groups, for a message. */
+void config_names(char *list, size_t size);
 
 /* Writes what is wrong; -1. */
 int config_bad(char *error, size_t size, const char *want);

@@ -166,23 +166,57 @@ controller_drive(controller_t *controller, const char *upstream)
 }
 
 
-void
-controller_nudge(controller_t *controller, const char *upstream)
+/* The timer is for the first one that is due. */
+static void
+controller_nudge_arm(controller_t *controller)
 {
-    drive_t         *drive;
-    struct timeval   tv = { 0, CONTROLLER_NUDGE_MS * 1000 };
+    int64_t         first, ms;
+    unsigned        i;
+    struct timeval  tv;
 
-    drive = controller_drive(controller, upstream);
+    first = 0;
 
-    if (drive == NULL || controller->stopped) {
+    for (i = 0; i < controller->count; i++) {
+        ms = controller->drives[i]->nudge_ms;
+
+        if (ms > 0 && !controller->drives[i]->busy
+            && (first == 0 || ms < first))
+        {
+            first = ms;
+        }
+    }
+
+    if (first == 0 || controller->stopped) {
         return;
     }
 
-    drive->nudged = true;
+    ms = first - clock_mono_ms();
+    ms = ms < CONTROLLER_NUDGE_MS ? CONTROLLER_NUDGE_MS : ms;
+    tv.tv_sec = ms / 1000;
+    tv.tv_usec = ms % 1000 * 1000;
+    event_add(controller->nudge, &tv);
+}
 
-    if (!event_pending(controller->nudge, EV_TIMEOUT, NULL)) {
-        event_add(controller->nudge, &tv);
+
+void
+controller_nudge_in(controller_t *controller, const char *upstream,
+    int64_t ms)
+{
+    drive_t  *drive;
+
+    drive = controller_drive(controller, upstream);
+
+    if (drive != NULL) {
+        drive->nudge_ms = clock_mono_ms() + ms;
+        controller_nudge_arm(controller);
     }
+}
+
+
+void
+controller_nudge(controller_t *controller, const char *upstream)
+{
+    controller_nudge_in(controller, upstream, CONTROLLER_NUDGE_MS);
 }
 
 
@@ -191,10 +225,12 @@ controller_routes(void *arg, store_status_t status, size_t count,
     const store_route_t *routes)
 {
     size_t         i;
+    int64_t        now;
     drive_t       *drive;
     controller_t  *controller = arg;
 
     controller->looking = false;
+    now = clock_mono_ms();
 
     if (status != STORE_OK || controller->stopped) {
         return;
@@ -217,11 +253,18 @@ controller_routes(void *arg, store_status_t status, size_t count,
 
         drive->active = true;
 
-        if (drive->busy || (controller->nudging && !drive->nudged)) {
+        if (drive->busy && !controller->nudging) {
+            drive_renew(drive);
+        }
+
+        if (drive->busy
+            || (controller->nudging && (drive->nudge_ms == 0
+                                        || drive->nudge_ms > now)))
+        {
             continue;
         }
 
-        drive->nudged = false;
+        drive->nudge_ms = 0;
 
         if (strcmp(drive->rollout, routes[i].rollout) != 0) {
             strcpy(drive->rollout, routes[i].rollout);
@@ -231,7 +274,7 @@ controller_routes(void *arg, store_status_t status, size_t count,
             drive->broken_ms = 0;
         }
 
-        if (clock_mono_ms() >= drive->broken_ms) {
+        if (now >= drive->broken_ms) {
             drive_begin(drive);
         }
     }
@@ -239,13 +282,21 @@ controller_routes(void *arg, store_status_t status, size_t count,
     for (i = 0; i < controller->count; i++) {
         drive = controller->drives[i];
 
-        if (!drive->active && drive->held && !drive->busy) {
+        if (drive->active) {
+            continue;
+        }
+
+        drive->nudge_ms = 0;
+
+        if (drive->held && !drive->busy) {
             store_lead(controller->store, drive->upstream, drive->leader, 0,
                        NULL, NULL);
             drive->held = false;
             drive->leader[0] = '\0';
         }
     }
+
+    controller_nudge_arm(controller);
 }
 
 

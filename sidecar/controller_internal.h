@@ -4,6 +4,7 @@
 #define CONTROLLER_INTERNAL_H
 
 #include "controller.h"
+#include "fleet.h"
 #include "release.h"
 
 #define CONTROLLER_MAX_DRIVES  1024
@@ -22,7 +23,8 @@ typedef struct {
     unsigned          tries;       /* of this tick's commit */
     unsigned          failures;    /* in a row */
     int64_t           broken_ms;   /* until then it is not led */
-    bool              nudged;
+    int64_t           nudge_ms;    /* monotonic: when to look again, beside
+                                      the ticks; 0: not */
 
     bool              judged;
     rollout_state_t   state;
@@ -52,7 +54,27 @@ struct controller_s {
     controller_stats_t   stats;
 };
 
+/* As controller_nudge(), but later. */
+void controller_nudge_in(controller_t *controller, const char *upstream,
+    int64_t ms);
+
+/* What a tick saw. */
+typedef struct {
+    rollout_observation_t  observation;
+    fleet_t                fleet;  /* as it is before the decision */
+    store_judged_t         judged; /* texts owned; NULL: nothing was judged */
+} drive_seen_t;
+
+/* drive_observe.c: sums up what was counted since the evidence's position,
+ * judges it into the evidence, and says what the machine has to know. */
+void drive_observe(drive_t *drive, const store_rollout_t *all,
+    const release_t *release, const record_t *present, evidence_t *evidence,
+    drive_seen_t *seen, int64_t now, int64_t live);
+void drive_seen_free(drive_seen_t *seen);
+
 /* drive.c: the tick of one upstream, unless it is busy with the last. */
 void drive_begin(drive_t *drive);
+/* Only keeps the lead, while a slow Redis makes it miss a tick. */
+void drive_renew(drive_t *drive);
 
 #endif

@@ -6,17 +6,18 @@
 #include "clock.h"
 #include "controller_internal.h"
 #include "core/text.h"
+#include "decision.h"
 #include "fleet.h"
-#include "tally.h"
 
 #define DRIVE_LEAD_MS    2500
+#define DRIVE_LATE_MS    5         /* after which a lead has run out for sure */
 #define DRIVE_BROKEN_MS  30000
 #define DRIVE_FAILURES   3
 #define DRIVE_TRIES      10
 
 
 static void drive_led(void *arg, store_status_t status, bool held,
-    const char *leader);
+    const char *leader, int64_t left_ms);
 static void drive_read(drive_t *drive);
 static void drive_got(void *arg, store_status_t status,
     const store_rollout_t *all);
@@ -24,25 +25,53 @@ static void drive_written(void *arg, store_status_t status,
     const store_result_t *result);
 
 
+static int64_t
+drive_lead_ms(const drive_t *drive)
+{
+    int64_t  px;
+
+    px = (int64_t) drive->controller->config->tick_ms * 5 / 2;
+
+    return px < DRIVE_LEAD_MS ? DRIVE_LEAD_MS : px;
+}
+
+
 void
 drive_begin(drive_t *drive)
 {
-    int64_t        px;
-    controller_t  *controller = drive->controller;
-
-    px = (int64_t) controller->config->tick_ms * 5 / 2;
-    if (px < DRIVE_LEAD_MS) {
-        px = DRIVE_LEAD_MS;
-    }
-
     drive->busy = true;
-    store_lead(controller->store, drive->upstream, drive->leader, px,
-               drive_led, drive);
+    store_lead(drive->controller->store, drive->upstream, drive->leader,
+               drive_lead_ms(drive), drive_led, drive);
+}
+
+
+/* What a commit under way was made upon is checked by Redis: a new token may
+ * take the place of one that ran out just now. */
+static void
+drive_renewed(void *arg, store_status_t status, bool held,
+    const char *leader, int64_t left_ms)
+{
+    drive_t  *drive = arg;
+
+    if (status == STORE_OK && held && drive->held) {
+        text_copy(drive->leader, sizeof(drive->leader), leader);
+    }
+}
+
+
+void
+drive_renew(drive_t *drive)
+{
+    if (drive->held) {
+        store_lead(drive->controller->store, drive->upstream, drive->leader,
+                   drive_lead_ms(drive), drive_renewed, drive);
+    }
 }
 
 
 static void
-drive_led(void *arg, store_status_t status, bool held, const char *leader)
+drive_led(void *arg, store_status_t status, bool held, const char *leader,
+    int64_t left_ms)
 {
     drive_t       *drive = arg;
     controller_t  *controller = drive->controller;
@@ -74,6 +103,12 @@ drive_led(void *arg, store_status_t status, bool held, const char *leader)
     if (!held) {
         drive->judged = false;
         runner_drop(controller->around->runner, drive->upstream);
+
+        /* If it is not renewed, not a tick is to be lost. */
+        if (left_ms > 0) {
+            controller_nudge_in(controller, drive->upstream,
+                                left_ms + DRIVE_LATE_MS);
+        }
         return;
     }
 
@@ -122,334 +157,6 @@ drive_refused(drive_t *drive)
 }
 
 
-/* Whose counts are compared: of a rolling rollout by nodes only those that
- * have the canary.  The others' traffic may be of another kind. */
-static bool
-drive_counts(const release_t *release, const char *node)
-{
-    unsigned               i;
-    const rollout_spec_t  *spec = &release->spec;
-
-    if (spec->strategy != SPEC_ROLLING || spec->rolling != SPEC_BY_NODES) {
-        return true;
-    }
-
-    for (i = 0; i <= release->state.step && i < spec->step_count; i++) {
-        if (node != NULL && strcmp(spec->targets[i], node) == 0) {
-            return true;
-        }
-    }
-
-    return false;
-}
-
-
-/* All ticks after the evidence's position; it moves on to the last.  target
- * gets what the step's node counted, if there is such a one. */
-static void
-drive_sum(drive_t *drive, const store_rollout_t *all,
-    const release_t *release, evidence_t *evidence, tally_t *sum,
-    tally_t *target)
-{
-    size_t               i;
-    const char          *name;
-    const store_tick_t  *tick;
-
-    name = rollout_target(&release->spec, &release->state);
-
-    for (i = 0; i < all->tick_count; i++) {
-        tick = &all->ticks[i];
-
-        if (!evidence_after(tick->position, evidence->position)) {
-            continue;
-        }
-
-        text_copy(evidence->position, sizeof(evidence->position),
-                  tick->position);
-
-        /* A node that had not heard yet still counted for another rollout. */
-        if (tick->rollout == NULL || tick->counts == NULL
-            || strcmp(tick->rollout, drive->rollout) != 0
-            || !drive_counts(release, tick->node))
-        {
-            continue;
-        }
-
-        if (tally_parse(sum, tick->counts) != 0) {
-            drive->controller->stats.errors++;
-
-        } else if (name != NULL && tick->node != NULL
-                   && strcmp(tick->node, name) == 0)
-        {
-            (void) tally_parse(target, tick->counts);
-        }
-    }
-}
-
-
-static void
-drive_judge_stratum(evidence_arm_t *arm, const tally_cell_t *canary,
-    const tally_cell_t *stable, const unsigned weights[2], bool warm)
-{
-    judge_tick_t  tick;
-
-    memset(&tick, 0, sizeof(judge_tick_t));
-
-    if (canary != NULL) {
-        tick.canary_requests = canary->requests;
-        tick.canary_errors = canary->errors;
-        tick.canary_latency = warm ? canary->latency : NULL;
-    }
-
-    if (stable != NULL) {
-        tick.stable_requests = stable->requests;
-        tick.stable_errors = stable->errors;
-        tick.stable_latency = stable->latency;
-    }
-
-    tick.stable_by_chance = tick.stable_requests == 0
-                            && judge_by_chance(tick.canary_requests,
-                                               weights[0], weights[1]);
-
-    judge_tick(&arm->judge, &tick);
-}
-
-
-static uint64_t
-drive_requests(const tally_t *sum, const char *group)
-{
-    uint64_t             requests;
-    unsigned             s;
-    const tally_cell_t  *cell;
-
-    requests = 0;
-
-    for (s = 0; s < TALLY_MAX_STRATA; s++) {
-        cell = tally_find(sum, group, s);
-        requests += cell != NULL ? cell->requests : 0;
-    }
-
-    return requests;
-}
-
-
-/* One group against stable; returns how many of its requests were judged. */
-static uint64_t
-drive_judge_arm(const release_t *release, evidence_arm_t *arm,
-    const char *name, const record_t *present, const tally_t *sum,
-    int64_t now_ms)
-{
-    bool                 any, warm, has;
-    uint64_t             requests;
-    unsigned             s, turn, weights[2];
-    const char          *stable_name;
-    const tally_cell_t  *canary, *stable;
-
-    /* servers of the stable group itself have nothing to be compared with */
-    stable_name = strcmp(release->stable, name) == 0 ? "" : release->stable;
-
-    requests = drive_requests(sum, name);
-
-    if (requests > 0 && arm->first_ms == 0) {
-        arm->first_ms = now_ms;
-    }
-
-    /* New connections and cold caches are slow, and not the version. */
-    warm = arm->first_ms != 0
-           && now_ms - arm->first_ms >= release->spec.warmup_ms;
-
-    any = false;
-
-    /* One bet after the other on the same wealth; strata where nobody got
-     * the canary come first, so that they do not look like silence. */
-    for (turn = 0; turn < 2; turn++) {
-        for (s = 0; s < TALLY_MAX_STRATA; s++) {
-            canary = tally_find(sum, name, s);
-            stable = tally_find(sum, stable_name, s);
-            has = canary != NULL && canary->requests > 0;
-
-            if ((canary == NULL && stable == NULL) || has != (turn == 1)) {
-                continue;
-            }
-
-            weights[0] = record_share(present, s, name);
-            weights[1] = record_share(present, s, stable_name);
-            drive_judge_stratum(arm, canary, stable, weights, warm);
-            any = true;
-        }
-    }
-
-    if (!any) {
-        memset(weights, 0, sizeof(weights));
-        drive_judge_stratum(arm, NULL, NULL, weights, warm);
-    }
-
-    return requests;
-}
-
-
-/* All strata of a group together: for people, and for objectives. */
-static const tally_cell_t *
-drive_total(const tally_t *sum, const char *group, tally_cell_t *total)
-{
-    bool                 any;
-    unsigned             s, i;
-    const tally_cell_t  *cell;
-
-    any = false;
-    memset(total, 0, sizeof(tally_cell_t));
-
-    for (s = 0; s < TALLY_MAX_STRATA; s++) {
-        cell = tally_find(sum, group, s);
-
-        if (cell == NULL) {
-            continue;
-        }
-
-        any = true;
-        total->requests += cell->requests;
-        total->errors += cell->errors;
-
-        for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
-            total->latency[i] += cell->latency[i];
-        }
-    }
-
-    return any ? total : NULL;
-}
-
-
-static void
-drive_add_step(tally_cell_t *step, const tally_cell_t *cell)
-{
-    unsigned  i;
-
-    if (cell == NULL) {
-        return;
-    }
-
-    step->requests += cell->requests;
-    step->errors += cell->errors;
-
-    for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        step->latency[i] += cell->latency[i];
-    }
-}
-
-
-/* Returns the number of canary requests that were judged.  settled: all live
- * nodes serve the present record. */
-static uint64_t
-drive_judge(const release_t *release, evidence_t *evidence,
-    const record_t *present, const tally_t *sum, bool settled,
-    int64_t now_ms)
-{
-    uint64_t             requests;
-    unsigned             i;
-    const char          *name;
-    tally_cell_t         total;
-    const tally_cell_t  *cell;
-
-    requests = 0;
-
-    for (i = 0; i < evidence->arm_count; i++) {
-        name = release_arm(release, i);
-        requests += drive_judge_arm(release, &evidence->arms[i], name,
-                                    present, sum, now_ms);
-
-        cell = drive_total(sum, name, &total);
-        traffic_add(&evidence->arms[i].traffic, cell, now_ms);
-
-        if (settled) {
-            drive_add_step(&evidence->step, cell);
-        }
-    }
-
-    cell = drive_total(sum, release->stable, &total);
-    traffic_add(&evidence->stable, cell, now_ms);
-    evidence->judged_ms = now_ms;
-
-    return requests;
-}
-
-
-/* What the machine is told; counts are judged meanwhile. */
-static void
-drive_observe(drive_t *drive, const store_rollout_t *all,
-    const release_t *release, const record_t *present, evidence_t *evidence,
-    rollout_observation_t *seen, int64_t now, int64_t live)
-{
-    bool                   settled;
-    fleet_t                fleet;
-    tally_t                sum, target;
-    unsigned               i;
-    const char            *name;
-    controller_t          *controller = drive->controller;
-    judge_result_t         result;
-    const rollout_spec_t  *spec = &release->spec;
-
-    memset(&sum, 0, sizeof(tally_t));
-    memset(&target, 0, sizeof(tally_t));
-    memset(seen, 0, sizeof(rollout_observation_t));
-
-    fleet_count(all, now, live, all->route.revision, &fleet);
-    settled = fleet.live > 0 && fleet.confirmed >= fleet.live;
-    name = rollout_target(spec, &release->state);
-
-    drive_sum(drive, all, release, evidence, &sum, &target);
-
-    if (rollout_moving(&release->state)) {
-        seen->canary_requests = drive_judge(release, evidence, present, &sum,
-                                            settled, now);
-        seen->slo = release_slo(&spec->slo, &evidence->step,
-                                seen->slo_detail);
-    }
-
-    seen->tick_ms = controller->config->tick_ms;
-    seen->nodes_live = fleet.live;
-    seen->nodes_confirmed = fleet.confirmed;
-    seen->nodes_tripped = spec->guard.on && settled ? fleet.tripped : 0;
-
-    judge_result(&evidence->arms[0].judge, &result);
-    seen->verdict = result.verdict;
-    seen->log_evidence = result.log_evidence;
-    drive->log_evidence = result.log_evidence;
-
-    if (spec->arm_count > 0) {
-        seen->verdict = JUDGE_NO_DATA;
-
-        for (i = 0; i < spec->arm_count; i++) {
-            judge_result(&evidence->arms[i].judge, &result);
-            seen->arms[i].verdict = result.verdict;
-            seen->arms[i].log_evidence = result.log_evidence;
-
-            if (release->state.arms[i] == ROLLOUT_ARM_RUNNING
-                && seen->verdict == JUDGE_NO_DATA
-                && result.verdict != JUDGE_NO_DATA)
-            {
-                seen->verdict = result.verdict == JUDGE_INCIDENT
-                                ? JUDGE_INCIDENT : JUDGE_WATCHING;
-            }
-        }
-    }
-
-    if (name != NULL && spec->rolling == SPEC_BY_NODES) {
-        seen->target_away = !fleet_lives(all, now, live, name);
-
-        if (!release->state.baking) {
-            seen->canary_requests = drive_requests(&target, spec->canary);
-        }
-
-    } else if (name != NULL) {
-        seen->nodes_drained = fleet_drained(all, now, live, spec->canary,
-                                            name);
-    }
-
-    tally_clear(&sum);
-    tally_clear(&target);
-}
-
-
 /* Remembers what has succeeded where, once the commit has happened. */
 static void
 drive_succeeded(drive_t *drive, const release_t *release)
@@ -468,10 +175,10 @@ drive_succeeded(drive_t *drive, const release_t *release)
 
 static void
 drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
-    const evidence_t *evidence, const record_t *present,
+    decision_t *decision, const store_judged_t *judged,
     const rollout_events_t *events)
 {
-    char            *doc, *evidence_json;
+    char            *doc, *evidence_json, *data;
     unsigned         i;
     record_t         wanted;
     store_event_t    list[ROLLOUT_MAX_EVENTS];
@@ -479,11 +186,13 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     controller_t    *controller = drive->controller;
 
     memset(&commit, 0, sizeof(store_commit_t));
+    data = NULL;
     free(drive->record);
     drive->record = NULL;
     drive->writing = 0;
 
-    if (release_route(release, present, &wanted)) {
+    if (release_route(release, decision->present, &wanted)) {
+        decision->wanted = &wanted;
         drive->writing = wanted.revision;
         drive->record = record_text(&wanted);
         commit.revision = wanted.revision;
@@ -496,15 +205,21 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
         release->finished_ms = release->updated_ms;
     }
 
+    if (events->count > 0) {
+        decision->release = release;
+        data = decision_text(decision);
+    }
+
     for (i = 0; i < events->count; i++) {
         list[i].type = events->list[i].type;
         list[i].detail = events->list[i].detail;
+        list[i].data = data;
     }
 
     drive->events = *events;
 
     doc = release_text(release);
-    evidence_json = evidence_text(evidence);
+    evidence_json = evidence_text(decision->evidence);
 
     commit.upstream = drive->upstream;
     commit.rollout = drive->rollout;
@@ -514,6 +229,7 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     commit.evidence = evidence_json;
     commit.active = rollout_active(&release->state);
     commit.actor = release->state.actor;
+    commit.judged = judged;
     commit.event_count = events->count;
     commit.events = list;
 
@@ -525,18 +241,21 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
 
     free(doc);
     free(evidence_json);
+    free(data);
 }
 
 
 /*
- * The release, and what has to be said about its state before anything else.
+ * The release, its state as it was found, and what has to be said about that
+ * before anything else.
  * Whoever changed the route and is not this rollout is a node whose record
  * was written back: then Redis lost the newest state.  0, or -1 if there is
  * nothing to go on from.
  */
 static int
 drive_check(drive_t *drive, const store_rollout_t *all,
-    const record_t *present, release_t *release, rollout_events_t *events)
+    const record_t *present, release_t *release, rollout_t *before,
+    rollout_events_t *events)
 {
     char         error[ROLLOUT_REASON_LEN];
     const char  *why;
@@ -559,6 +278,8 @@ drive_check(drive_t *drive, const store_rollout_t *all,
         why = "redis lost the newest state of this rollout";
     }
 
+    *before = release->state;
+
     if (why != NULL) {
         (void) rollout_command(&release->spec, &release->state, ROLLOUT_ABORT,
                                "canaryd", why,
@@ -574,14 +295,13 @@ drive_check(drive_t *drive, const store_rollout_t *all,
 /* The release is read and the drive is its leader: judge, move on, write. */
 static void
 drive_release(drive_t *drive, const store_rollout_t *all, release_t *release,
-    const record_t *present, rollout_events_t *events, int64_t now,
-    int64_t live)
+    decision_t *decision, rollout_events_t *events, int64_t now, int64_t live)
 {
-    bool                    baking;
-    unsigned                step;
-    evidence_t              evidence;
-    controller_t           *controller = drive->controller;
-    rollout_observation_t   seen;
+    bool           baking;
+    unsigned       step;
+    evidence_t     evidence;
+    controller_t  *controller = drive->controller;
+    drive_seen_t   seen;
 
     if (evidence_parse(all->evidence, release, &evidence) != 0) {
         /* All that was counted for it and is still there is judged anew. */
@@ -603,13 +323,14 @@ drive_release(drive_t *drive, const store_rollout_t *all, release_t *release,
     step = release->state.step;
     baking = release->state.baking;
 
-    drive_observe(drive, all, release, present, &evidence, &seen, now, live);
-    around_observe(controller->around, release, now, &seen);
+    drive_observe(drive, all, release, decision->present, &evidence, &seen,
+                  now, live);
+    around_observe(controller->around, release, now, &seen.observation);
 
     /* Not in the tick of an abort by drive_check(): it needs a record. */
     if (events->count == 0) {
-        (void) rollout_tick(&release->spec, &release->state, &seen, now,
-                            events);
+        (void) rollout_tick(&release->spec, &release->state,
+                            &seen.observation, now, events);
     }
 
     if (release->state.step != step || release->state.baking != baking
@@ -618,9 +339,17 @@ drive_release(drive_t *drive, const store_rollout_t *all, release_t *release,
         memset(&evidence.step, 0, sizeof(tally_cell_t));
     }
 
+    evidence_sample(&evidence, release, now);
+
+    decision->evidence = &evidence;
+    decision->fleet = &seen.fleet;
+    decision->leader = drive->leader;
+
     strcpy(drive->judged_to, evidence.position);
     drive->busy = true;
-    drive_commit(drive, all, release, &evidence, present, events);
+    drive_commit(drive, all, release, decision,
+                 seen.judged.counts != NULL ? &seen.judged : NULL, events);
+    drive_seen_free(&seen);
 }
 
 
@@ -631,6 +360,8 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
     drive_t           *drive = arg;
     record_t           present;
     release_t          release;
+    rollout_t          before;
+    decision_t         decision;
     controller_t      *controller = drive->controller;
     rollout_events_t   events;
 
@@ -651,18 +382,22 @@ drive_got(void *arg, store_status_t status, const store_rollout_t *all)
     now = store_now(controller->store);
     live = record_live_ms(controller->config->tick_ms);
     memset(&events, 0, sizeof(rollout_events_t));
+    memset(&decision, 0, sizeof(decision_t));
 
     if (!fleet_record(all, now, live, &present)) {
         /* No node, no record: nothing can be begun. */
         return;
     }
 
-    if (drive_check(drive, all, &present, &release, &events) != 0) {
+    if (drive_check(drive, all, &present, &release, &before, &events) != 0) {
         drive_fail(drive, "its document and the record are damaged");
         return;
     }
 
-    drive_release(drive, all, &release, &present, &events, now, live);
+    decision.before = &before;
+    decision.present = &present;
+
+    drive_release(drive, all, &release, &decision, &events, now, live);
     release_free(&release);
 }
 

@@ -565,7 +565,8 @@ heal_looked(void *arg, const fetch_result_t *result)
 
 
 static void
-heal_led(void *arg, store_status_t status, bool held, const char *leader)
+heal_led(void *arg, store_status_t status, bool held, const char *leader,
+    int64_t left_ms)
 {
     watched_t  *watched = arg;
 

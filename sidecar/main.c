@@ -21,6 +21,7 @@
 #include "lib/log.h"
 #include "lib/tls.h"
 #include "lib/version.h"
+#include "redis_tls.h"
 #include "store.h"
 
 #define MAIN_DRAIN_MS   2000       /* for answers that are under way */
@@ -35,6 +36,7 @@ typedef struct {
     log_t              *log;
     struct event_base  *base;
     embedded_redis_t   *redis;
+    redis_tls_t        *tls;       /* NULL: none */
     store_t            *store;
     agent_t            *agent;
     around_t           *around;
@@ -218,12 +220,31 @@ canaryd_start(canaryd_t *canaryd)
     }
 
     memset(&options, 0, sizeof(store_options_t));
+
+    if (config->redis_tls) {
+        canaryd->tls = redis_tls_new(config->redis_ca, config->redis_cert,
+                                     config->redis_key, error,
+                                     sizeof(error));
+        if (canaryd->tls == NULL) {
+            log_error(canaryd->log, "cannot use TLS to redis",
+                      LOG_S("error", error));
+            return -1;
+        }
+    }
+
     options.socket = config->redis_socket;
     options.host = config->redis_host;
     options.port = config->redis_port;
+    options.user = config->redis_user;
     options.password = config->redis_password;
+    options.tls = canaryd->tls;
+    options.master = config->redis_master;
+    options.sentinel_count = config->sentinel_count;
+    options.sentinels = config->sentinels;
     options.prefix = config->prefix;
     options.node = config->node;
+    options.keep_count = config->retention_count;
+    options.keep_ms = config->retention_ms;
 
     if (config->redis_embedded) {
         canaryd->redis = embedded_redis_new(canaryd->base, canaryd->log,
@@ -322,6 +343,7 @@ canaryd_free(canaryd_t *canaryd)
     agent_free(canaryd->agent);
     store_free(canaryd->store);
     embedded_redis_free(canaryd->redis);
+    redis_tls_free(canaryd->tls);
 
     for (i = 0; i < MAIN_SIGNALS; i++) {
         if (canaryd->signals[i] != NULL) {

@@ -152,7 +152,7 @@ metrics_controller(struct evbuffer *out, const controller_t *controller)
 
 char *
 metrics_text(const store_t *store, const agent_t *agent,
-    const controller_t *controller, size_t *len)
+    const controller_t *controller, const feed_t *feed, size_t *len)
 {
     char             *text;
     const char       *why;
@@ -181,6 +181,13 @@ metrics_text(const store_t *store, const agent_t *agent,
 
     metrics_agent(out, agent);
     metrics_controller(out, controller);
+
+    metrics_head(out, "canaryd_event_listeners", "gauge",
+                 "Who listens to the events at present.");
+    evbuffer_add_printf(out, "canaryd_event_listeners %u\n",
+                        feed_clients(feed));
+    metrics_count(out, "canaryd_event_listeners_dropped_total",
+                  "Those that were too slow.", feed_dropped(feed));
 
     *len = evbuffer_get_length(out);
     text = malloc(*len + 1);

@@ -7,12 +7,13 @@
 
 #include "agent.h"
 #include "controller.h"
+#include "feed.h"
 #include "store.h"
 
 #define METRICS_TYPE  "text/plain; version=0.0.4; charset=utf-8"
 
 /* To be freed by the caller; NULL: no memory. */
 char *metrics_text(const store_t *store, const agent_t *agent,
-    const controller_t *controller, size_t *len);
+    const controller_t *controller, const feed_t *feed, size_t *len);
 
 #endif

@@ -215,6 +215,14 @@ release_arm(const release_t *release, unsigned number)
 }
 
 
+const char *
+release_baseline(const release_t *release, unsigned number)
+{
+    return strcmp(release->stable, release_arm(release, number)) == 0
+           ? "" : release->stable;
+}
+
+
 /* q-quantile in ms; -1 where there is none. */
 static double
 release_quantile(const tally_cell_t *cell, double q)
@@ -334,6 +342,7 @@ evidence_put_step(cJSON *json, const tally_cell_t *cell)
 char *
 evidence_text(const evidence_t *evidence)
 {
+    char      *series;
     cJSON     *json, *list, *arm;
     unsigned   i;
 
@@ -358,7 +367,33 @@ evidence_text(const evidence_t *evidence)
         }
     }
 
+    series = series_text(&evidence->series);
+    cJSON_AddStringToObject(json, "series", series);
+    free(series);
+
     return release_print(json);
+}
+
+
+void
+evidence_sample(evidence_t *evidence, const release_t *release,
+    int64_t now_ms)
+{
+    judge_result_t     result;
+    series_point_t     point;
+    rollout_routing_t  routing;
+
+    rollout_routing(&release->spec, &release->state, &routing);
+    judge_result(&evidence->arms[0].judge, &result);
+
+    point.at_ms = now_ms;
+    point.weight = routing.touch ? (int32_t) routing.canary_weight : 0;
+    point.evidence = series_log(result.log_evidence);
+    point.safe = series_log(result.log_safe);
+    series_group(&point.stable, &evidence->stable);
+    series_group(&point.canary, &evidence->arms[0].traffic);
+
+    series_add(&evidence->series, &point);
 }
 
 
@@ -500,6 +535,9 @@ evidence_parse(const char *text, const release_t *release,
                   &evidence->stable);
     evidence_read_step(cJSON_GetObjectItemCaseSensitive(json, "step"),
                        &evidence->step);
+    series_parse(cJSON_GetStringValue(
+                     cJSON_GetObjectItemCaseSensitive(json, "series")),
+                 &evidence->series);
     rc = 0;
 
 done:

@@ -49,23 +49,6 @@ store_copy(const char *text)
 }
 
 
-bool
-store_name_valid(const char *name)
-{
-    size_t  i;
-
-    for (i = 0; name[i] != '\0'; i++) {
-        if (!isalnum((unsigned char) name[i]) && name[i] != '.'
-            && name[i] != '_' && name[i] != '-')
-        {
-            return false;
-        }
-    }
-
-    return i > 0 && i < 64;
-}
-
-
 void
 store_key(const store_t *store, char key[STORE_KEY_LEN],
     const char *upstream, const char *what, const char *id)
@@ -132,9 +115,21 @@ store_new(struct event_base *base, log_t *log, const store_options_t *options)
     store->socket = store_copy(options->socket);
     store->host = store_copy(options->host);
     store->port = options->port;
+    store->user = store_copy(options->user);
     store->password = store_copy(options->password);
+    store->tls = options->tls;
+    store->master = store_copy(options->master);
+    store->sentinel_count = options->sentinel_count;
+
+    if (options->sentinel_count > 0) {
+        memcpy(store->sentinels, options->sentinels,
+               options->sentinel_count * sizeof(config_peer_t));
+    }
+
     store->prefix = store_copy(options->prefix);
     store->node = store_copy(options->node);
+    store->keep_count = options->keep_count;
+    store->keep_ms = options->keep_ms;
 
     for (i = 0; i < 3; i++) {
         snprintf(text, sizeof(text), "%s%s%s", store->prefix, channels[i],
@@ -209,6 +204,8 @@ store_free(store_t *store)
 
     free(store->socket);
     free(store->host);
+    free(store->user);
+    free(store->master);
     free(store->password);
     free(store->prefix);
     free(store->node);
@@ -279,7 +276,8 @@ store_setup_finish(store_op_t *op)
 
     if (op->status != STORE_OK) {
         store_link_close(link, op->status == STORE_ERROR
-                               ? "refused the first commands" : "lost");
+                               ? "refused the first commands, or is no "
+                                 "master" : "lost");
         return;
     }
 
@@ -294,15 +292,53 @@ store_setup_finish(store_op_t *op)
 }
 
 
-/* data: whether AUTH was sent first. */
+/* What is sent before the scripts. */
+typedef struct {
+    bool  auth;
+    bool  role;
+} store_setup_t;
+
+
+/* By the answer to HELLO: names and values in turns. */
+static bool
+store_is_master(const redisReply *reply)
+{
+    size_t       i;
+    const char  *name, *value;
+
+    for (i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements;
+         i += 2)
+    {
+        name = store_text(reply->element[i]);
+        value = store_text(reply->element[i + 1]);
+
+        if (name != NULL && value != NULL && strcmp(name, "role") == 0) {
+            return strcmp(value, "master") == 0;
+        }
+    }
+
+    return false;
+}
+
+
 static void
 store_setup_reply(store_op_t *op, unsigned index, const redisReply *reply)
 {
-    bool        *auth = op->data;
-    const char  *text = store_text(reply);
+    const char     *text = store_text(reply);
+    store_setup_t  *setup = op->data;
 
-    if (*auth) {
+    if (setup->auth) {
         if (index == 0) {
+            return;
+        }
+        index--;
+    }
+
+    if (setup->role) {
+        if (index == 0) {
+            if (!store_is_master(reply)) {
+                op->status = STORE_ERROR;
+            }
             return;
         }
         index--;
@@ -334,19 +370,29 @@ store_subscribe_auth(redisAsyncContext *context, void *data, void *arg)
 void
 store_link_setup(store_link_t *link)
 {
-    int          i, rc;
-    bool        *auth;
-    store_t     *store = link->store;
-    store_op_t  *op;
-    const char  *argv[4];
+    int             i, n, rc;
+    store_t        *store = link->store;
+    store_op_t     *op;
+    const char     *argv[4];
+    store_setup_t  *setup;
+
+    /* "AUTH password", or "AUTH user password" */
+    n = 0;
+    argv[n++] = "AUTH";
+
+    if (store->user[0] != '\0') {
+        argv[n++] = store->user;
+    }
+
+    argv[n++] = store->password;
 
     if (link->subscriber) {
         store->subscribed = 0;
         rc = REDIS_OK;
 
         if (store->password[0] != '\0') {
-            rc = redisAsyncCommand(link->context, store_subscribe_auth, store,
-                                   "AUTH %s", store->password);
+            rc = redisAsyncCommandArgv(link->context, store_subscribe_auth,
+                                       store, n, argv, NULL);
         }
 
         if (rc == REDIS_OK) {
@@ -362,16 +408,22 @@ store_link_setup(store_link_t *link)
         return;
     }
 
-    op = store_op_new(store, sizeof(bool));
+    op = store_op_new(store, sizeof(store_setup_t));
     op->reply = store_setup_reply;
     op->finish = store_setup_finish;
-    auth = op->data;
+    setup = op->data;
 
     if (store->password[0] != '\0') {
-        *auth = true;
-        argv[0] = "AUTH";
-        argv[1] = store->password;
-        store_op_send(op, 2, argv);
+        setup->auth = true;
+        store_op_send(op, n, argv);
+    }
+
+    /* A sentinel may know less than the server itself.  ROLE and INFO say it
+     * as well, but are not for every user. */
+    if (store->sentinel_count > 0) {
+        setup->role = true;
+        argv[0] = "HELLO";
+        store_op_send(op, 1, argv);
     }
 
     for (i = 0; i < SCRIPT_COUNT; i++) {

@@ -18,7 +18,9 @@
 
 #include <event2/event.h>
 
+#include "config.h"
 #include "lib/log.h"
+#include "redis_tls.h"
 
 #define STORE_MAX_EVENTS  8
 #define STORE_POSITION_LEN  48     /* an id of a stream's entry, with NUL */
@@ -36,9 +38,16 @@ typedef struct {
     const char  *socket;           /* unix socket; "": host and port */
     const char  *host;
     int          port;
+    const char  *user;             /* "": the default user */
     const char  *password;         /* "": none */
+    redis_tls_t *tls;              /* borrowed; NULL: no TLS */
+    const char  *master;           /* a name that these know */
+    unsigned     sentinel_count;   /* 0: socket, or host and port */
+    const config_peer_t  *sentinels;
     const char  *prefix;
     const char  *node;
+    unsigned     keep_count;       /* rollouts of an upstream */
+    int64_t      keep_ms;          /* rollouts that ended, and events */
 } store_options_t;                 /* all copied */
 
 typedef struct {
@@ -76,7 +85,33 @@ typedef struct {
 typedef struct {
     const char  *type;
     const char  *detail;
+    const char  *data;             /* JSON; NULL: none */
 } store_event_t;
+
+/* A tick as it was judged, for a later replay. */
+typedef struct {
+    int64_t      at_ms;
+    const char  *given;            /* tick_given() */
+    const char  *counts;           /* tally_print(); "" where nothing was */
+} store_judged_t;
+
+/* An entry of an upstream's event stream. */
+typedef struct {
+    const char  *position;
+    int64_t      at_ms;
+    const char  *type;
+    const char  *rollout;          /* "": of none */
+    uint64_t     revision;
+    const char  *actor;
+    const char  *detail;
+    const char  *data;             /* JSON, or "" */
+} store_entry_t;
+
+/* A recorded tick. */
+typedef struct {
+    const char      *position;
+    store_judged_t   judged;
+} store_recorded_t;
 
 typedef struct {
     const char           *upstream;
@@ -89,6 +124,7 @@ typedef struct {
     const char           *record;
     bool                  active;
     const char           *actor;
+    const store_judged_t *judged;     /* NULL: nothing was judged */
     unsigned              event_count;
     const store_event_t  *events;
 } store_commit_t;                  /* all copied */
@@ -100,6 +136,7 @@ typedef struct {
     const char           *doc;
     const char           *evidence;
     const char           *actor;
+    const char           *data;       /* of the event; JSON */
 } store_create_t;
 
 typedef enum {
@@ -125,12 +162,19 @@ typedef void (*store_rollout_pt)(void *arg, store_status_t status,
 typedef void (*store_report_pt)(void *arg, store_status_t status,
     const store_route_t *route, bool led); /* led: somebody is the leader */
 typedef void (*store_lead_pt)(void *arg, store_status_t status, bool held,
-    const char *leader);                   /* who, "token:node" */
+    const char *leader, int64_t left_ms);  /* who, "token:node", and for
+                                              how long without a renewal */
 typedef void (*store_result_pt)(void *arg, store_status_t status,
     const store_result_t *result);
 typedef void (*store_ids_pt)(void *arg, store_status_t status, size_t count,
     const char *const *ids, const int64_t *created_ms);
 
+typedef void (*store_names_pt)(void *arg, store_status_t status, size_t count,
+    const char *const *names);
+typedef void (*store_entries_pt)(void *arg, store_status_t status,
+    size_t count, const store_entry_t *entries);
+typedef void (*store_recorded_pt)(void *arg, store_status_t status,
+    size_t count, const store_recorded_t *ticks);
 typedef void (*store_has_pt)(void *arg, store_status_t status, bool has);
 
 typedef struct {
@@ -187,6 +231,10 @@ void store_confirm(store_t *store, const char *upstream, uint64_t revision,
 void store_lead(store_t *store, const char *upstream, const char *leader,
     int64_t px, store_lead_pt done, void *arg);
 
+/* The same for what else only one does for an upstream (role "healer"). */
+void store_lead_role(store_t *store, const char *upstream, const char *role,
+    const char *leader, int64_t px, store_lead_pt done, void *arg);
+
 /* A rollout with its upstream's route and nodes, and, if position is not
  * NULL, the ticks after it.  A rollout id NULL reads all but the rollout. */
 void store_rollout(store_t *store, const char *upstream, const char *rollout,
@@ -195,6 +243,26 @@ void store_rollout(store_t *store, const char *upstream, const char *rollout,
 /* Ids of an upstream's rollouts, the newest first. */
 void store_ids(store_t *store, const char *upstream, unsigned limit,
     store_ids_pt done, void *arg);
+
+/* Names of all upstreams that a node ever reported. */
+void store_names(store_t *store, store_names_pt done, void *arg);
+
+/* Events of an upstream after a position ("": from the first one), the
+ * oldest first, at most limit. */
+void store_events(store_t *store, const char *upstream, const char *after,
+    unsigned limit, store_entries_pt done, void *arg);
+
+/* The last event of an upstream, if there is one. */
+void store_last_event(store_t *store, const char *upstream,
+    store_entries_pt done, void *arg);
+
+/* The recorded ticks of a rollout, likewise. */
+void store_recorded(store_t *store, const char *upstream,
+    const char *rollout, const char *after, unsigned limit,
+    store_recorded_pt done, void *arg);
+
+/* "milliseconds-number", as an entry of a stream is named? */
+bool store_position_valid(const char *position);
 
 /*
  * Versions that have succeeded in an environment.  Nobody waits for the

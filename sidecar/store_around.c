@@ -16,7 +16,6 @@
 
 typedef struct {
     store_texts_pt    done;
-    store_lead_pt     lead;
     void             *arg;
     size_t            count;
     char            **texts;
@@ -277,42 +276,5 @@ store_stop_get(store_t *store, store_texts_pt done, void *arg)
     op = texts_new(store, done, arg);
     snprintf(key, sizeof(key), "%sstop", store->prefix);
     store_op_send(op, 2, argv);
-    store_op_seal(op);
-}
-
-
-static void
-role_finish(store_op_t *op)
-{
-    bool      held;
-    texts_t  *texts = op->data;
-
-    held = op->status == STORE_OK && texts->count == 2
-           && strcmp(texts->texts[0], "1") == 0;
-
-    if (texts->lead != NULL) {
-        texts->lead(texts->arg, op->status, held,
-                    texts->count == 2 ? texts->texts[1] : "");
-    }
-}
-
-
-void
-store_lead_role(store_t *store, const char *upstream, const char *role,
-    const char *leader, int64_t px, store_lead_pt done, void *arg)
-{
-    char         keys[2][STORE_KEY_LEN], ms[32];
-    texts_t     *texts;
-    store_op_t  *op;
-    const char  *argv[5] = { keys[0], keys[1], store->node, leader, ms };
-
-    op = texts_new(store, NULL, arg);
-    op->finish = role_finish;
-    texts = op->data;
-    texts->lead = done;
-    store_key(store, keys[0], upstream, role, NULL);
-    store_key(store, keys[1], upstream, role, ":fence");
-    snprintf(ms, sizeof(ms), "%" PRId64, px);
-    store_op_script(op, SCRIPT_LEAD, 2, 5, argv);
     store_op_seal(op);
 }

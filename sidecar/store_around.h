@@ -62,8 +62,4 @@ void store_stop_put(store_t *store, const char *text, store_texts_pt done,
     void *arg);
 void store_stop_get(store_t *store, store_texts_pt done, void *arg);
 
-/* Who does something for an upstream (role "healer"): as store_lead(). */
-void store_lead_role(store_t *store, const char *upstream, const char *role,
-    const char *leader, int64_t px, store_lead_pt done, void *arg);
-
 #endif

@@ -14,7 +14,7 @@
 #include "scripts.h"
 #include "store.h"
 
-#define STORE_MAX_LISTENERS  4
+#define STORE_MAX_LISTENERS  8
 #define STORE_KEY_LEN        256
 #define STORE_SHA_LEN        41
 
@@ -47,6 +47,7 @@ typedef enum {
     LINK_IDLE = 0,                 /* waits for its timer to try again */
     LINK_RESOLVING,
     LINK_CONNECTING,
+    LINK_ASKING,                   /* a sentinel for the master */
     LINK_SETUP,                    /* AUTH, and the first commands */
     LINK_READY,
     LINK_CLOSING                   /* waits for its timer to be torn down */
@@ -59,6 +60,10 @@ typedef struct {
     link_state_t                  state;
     redisAsyncContext            *context;    /* NULL in IDLE, RESOLVING */
     struct evdns_getaddrinfo_request  *resolving;
+    config_peer_t                 peer;       /* where it leads, or will */
+    bool                          told;       /* that is a master, by a
+                                                 sentinel */
+    unsigned                      sentinel;   /* to be asked next */
     struct event                 *timer;      /* the state's time limit */
     int                           backoff_ms;
     unsigned                      attempt;    /* at a name's addresses */
@@ -75,10 +80,17 @@ struct store_s {
     char               *socket;
     char               *host;
     int                 port;
+    char               *user;
     char               *password;
+    redis_tls_t        *tls;
+    char               *master;
+    unsigned            sentinel_count;
+    config_peer_t       sentinels[CONFIG_MAX_SENTINELS];
     char               *prefix;
     char               *node;
     char               *channels[3];      /* changes, confirms, own beat */
+    unsigned            keep_count;
+    int64_t             keep_ms;
 
     store_link_t        commands;
     store_link_t        messages;

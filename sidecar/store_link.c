@@ -19,6 +19,7 @@
 #include <hiredis/adapters/libevent.h>
 
 #include "clock.h"
+#include "core/text.h"
 #include "store_internal.h"
 
 #define LINK_CONNECT_MS   2000     /* resolving and setup included */
@@ -30,6 +31,7 @@
 
 
 static void store_link_timer(evutil_socket_t fd, short what, void *arg);
+static void store_link_begin(store_link_t *link);
 static void store_link_resolve(store_link_t *link);
 static void store_link_resolved(int result, struct evutil_addrinfo *list,
     void *arg);
@@ -38,6 +40,9 @@ static void store_link_connected(const redisAsyncContext *context,
     int status);
 static void store_link_disconnected(const redisAsyncContext *context,
     int status);
+static void store_link_ask(store_link_t *link);
+static void store_link_answer(redisAsyncContext *context, void *reply,
+    void *data);
 static void store_link_lost(store_link_t *link, const char *why);
 
 
@@ -74,7 +79,7 @@ store_link_timer(evutil_socket_t fd, short what, void *arg)
     switch (link->state) {
 
     case LINK_IDLE:
-        store_link_resolve(link);
+        store_link_begin(link);
         return;
 
     case LINK_RESOLVING:
@@ -85,6 +90,7 @@ store_link_timer(evutil_socket_t fd, short what, void *arg)
         return;
 
     case LINK_CONNECTING:
+    case LINK_ASKING:
     case LINK_SETUP:
         store_link_close(link, "timed out while connecting");
         return;
@@ -114,9 +120,29 @@ store_link_timer(evutil_socket_t fd, short what, void *arg)
         }
 
         link->state = LINK_IDLE;
-        store_link_arm(link, link->backoff_ms);
+        store_link_arm(link, link->told ? 0 : link->backoff_ms);
         return;
     }
+}
+
+
+/* Where to: the only address, the master that a sentinel has just named, or
+ * the next sentinel. */
+static void
+store_link_begin(store_link_t *link)
+{
+    store_t  *store = link->store;
+
+    if (store->sentinel_count == 0) {
+        text_copy(link->peer.host, sizeof(link->peer.host), store->host);
+        link->peer.port = store->port;
+
+    } else if (!link->told) {
+        link->peer = store->sentinels[link->sentinel++
+                                      % store->sentinel_count];
+    }
+
+    store_link_resolve(link);
 }
 
 
@@ -128,10 +154,10 @@ store_link_resolve(store_link_t *link)
     struct evutil_addrinfo  hints;
 
     if (store->socket[0] != '\0'
-        || inet_pton(AF_INET, store->host, addr) == 1
-        || inet_pton(AF_INET6, store->host, addr) == 1)
+        || inet_pton(AF_INET, link->peer.host, addr) == 1
+        || inet_pton(AF_INET6, link->peer.host, addr) == 1)
     {
-        store_link_connect(link, store->host);
+        store_link_connect(link, link->peer.host);
         return;
     }
 
@@ -154,8 +180,8 @@ store_link_resolve(store_link_t *link)
     store_link_arm(link, LINK_CONNECT_MS);
 
     /* May call back before it returns, then it gives NULL. */
-    link->resolving = evdns_getaddrinfo(store->dns, store->host, NULL, &hints,
-                                        store_link_resolved, link);
+    link->resolving = evdns_getaddrinfo(store->dns, link->peer.host, NULL,
+                                        &hints, store_link_resolved, link);
 }
 
 
@@ -222,7 +248,7 @@ store_link_connect(store_link_t *link, const char *address)
 
     context = store->socket[0] != '\0'
               ? redisAsyncConnectUnix(store->socket)
-              : redisAsyncConnect(address, store->port);
+              : redisAsyncConnect(address, link->peer.port);
 
     if (context == NULL) {
         store_link_lost(link, "out of memory");
@@ -240,6 +266,14 @@ store_link_connect(store_link_t *link, const char *address)
                           sizeof(on));
         (void) setsockopt(context->c.fd, SOL_SOCKET, SO_KEEPALIVE, &on,
                           sizeof(on));
+    }
+
+    if (store->tls != NULL
+        && redis_tls_start(store->tls, &context->c, link->peer.host) != 0)
+    {
+        store_link_lost(link, "TLS cannot be begun");
+        redisAsyncFree(context);
+        return;
     }
 
     context->data = link;
@@ -274,9 +308,69 @@ store_link_connected(const redisAsyncContext *context, int status)
         return;
     }
 
-    link->state = LINK_SETUP;
     link->heard_ms = clock_mono_ms();
+
+    if (link->store->sentinel_count > 0 && !link->told) {
+        store_link_ask(link);
+        return;
+    }
+
+    link->state = LINK_SETUP;
     store_link_setup(link);
+}
+
+
+static void
+store_link_ask(store_link_t *link)
+{
+    link->state = LINK_ASKING;
+
+    if (redisAsyncCommand(link->context, store_link_answer, link,
+                          "SENTINEL get-master-addr-by-name %s",
+                          link->store->master)
+        != REDIS_OK)
+    {
+        store_link_close(link, "lost");
+    }
+}
+
+
+static void
+store_link_answer(redisAsyncContext *context, void *data, void *arg)
+{
+    redisReply    *reply = data;
+    const char    *host, *port;
+    store_link_t  *link = arg;
+
+    if (context->data == NULL || reply == NULL
+        || link->state != LINK_ASKING)
+    {
+        return;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        store_link_close(link, reply->str);
+        return;
+    }
+
+    host = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2
+           ? store_text(reply->element[0]) : NULL;
+    port = host != NULL ? store_text(reply->element[1]) : NULL;
+
+    if (port == NULL || strlen(host) >= sizeof(link->peer.host)
+        || atoi(port) <= 0 || atoi(port) > 65535)
+    {
+        store_link_close(link, "the sentinel knows no such master");
+        return;
+    }
+
+    text_copy(link->peer.host, sizeof(link->peer.host), host);
+    link->peer.port = atoi(port);
+    link->told = true;
+
+    /* Nothing is wrong: on to the master, as soon as this is down. */
+    link->state = LINK_CLOSING;
+    store_link_arm(link, 0);
 }
 
 
@@ -315,6 +409,8 @@ store_link_ready(store_link_t *link)
 static void
 store_link_complain(store_link_t *link, const char *why)
 {
+    link->told = false;
+
     if (link->state == LINK_READY) {
         link->store->reconnects++;
     }

@@ -172,6 +172,84 @@ store_routes(store_t *store, store_routes_pt done, void *arg)
 }
 
 
+/* --- names --- */
+
+typedef struct {
+    store_names_pt   done;
+    void            *arg;
+    size_t           count;
+    char            *names[STORE_MAX_UPSTREAMS];
+} store_names_t;
+
+
+static void
+store_names_clean(void *data)
+{
+    size_t          i;
+    store_names_t  *list = data;
+
+    for (i = 0; i < list->count; i++) {
+        free(list->names[i]);
+    }
+}
+
+
+static void
+store_names_finish(store_op_t *op)
+{
+    store_names_t  *list = op->data;
+
+    list->done(list->arg, op->status, list->count,
+               (const char *const *) list->names);
+}
+
+
+static void
+store_names_reply(store_op_t *op, unsigned index, const redisReply *reply)
+{
+    size_t          i;
+    const char     *name;
+    store_names_t  *list = op->data;
+
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        op->status = STORE_ERROR;
+        return;
+    }
+
+    for (i = 0; i < reply->elements && list->count < STORE_MAX_UPSTREAMS; i++)
+    {
+        name = store_text(reply->element[i]);
+
+        if (name != NULL && store_name_valid(name)) {
+            list->names[list->count++] = store_copy(name);
+        }
+    }
+}
+
+
+void
+store_names(store_t *store, store_names_pt done, void *arg)
+{
+    char            key[STORE_KEY_LEN];
+    store_op_t     *op;
+    store_names_t  *list;
+
+    op = store_op_new(store, sizeof(store_names_t));
+    op->reply = store_names_reply;
+    op->finish = store_names_finish;
+    op->clean = store_names_clean;
+
+    list = op->data;
+    list->done = done;
+    list->arg = arg;
+
+    snprintf(key, sizeof(key), "%supstreams", store->prefix);
+    store_send2(op, "SMEMBERS", key);
+
+    store_op_seal(op);
+}
+
+
 /* --- one route, and the report of a node --- */
 
 typedef struct {

@@ -7,8 +7,11 @@
 
 #include "store_internal.h"
 
-#define STORE_ROLLOUTS_KEPT  "100"
-#define STORE_NUMBER_LEN     24
+#define STORE_NUMBER_LEN         24
+/* Of a rollout that is kept, on the average. */
+#define STORE_EVENTS_A_ROLLOUT   50
+/* Of one rollout: almost three hours with a tick a second, some 10 MB. */
+#define STORE_RECORDED_KEPT      "10000"
 
 
 /* --- lead --- */
@@ -17,6 +20,7 @@ typedef struct {
     store_lead_pt  done;
     void          *arg;
     bool           held;
+    int64_t        left_ms;
     char           leader[STORE_LEADER_LEN];
 } store_lead_t;
 
@@ -27,7 +31,7 @@ store_lead_finish(store_op_t *op)
     store_lead_t  *lead = op->data;
 
     lead->done(lead->arg, op->status, op->status == STORE_OK && lead->held,
-               lead->leader);
+               lead->leader, lead->left_ms);
 }
 
 
@@ -37,7 +41,7 @@ store_lead_reply(store_op_t *op, unsigned index, const redisReply *reply)
     const char    *held, *leader;
     store_lead_t  *lead = op->data;
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
         op->status = STORE_ERROR;
         return;
     }
@@ -53,23 +57,24 @@ store_lead_reply(store_op_t *op, unsigned index, const redisReply *reply)
     }
 
     lead->held = strcmp(held, "1") == 0;
+    lead->left_ms = (int64_t) store_number(reply->element[2]);
     strcpy(lead->leader, leader);
 }
 
 
 static void
 store_lead_ignore(void *arg, store_status_t status, bool held,
-    const char *leader)
+    const char *leader, int64_t left_ms)
 {
     /* void */
 }
 
 
-void
-store_lead(store_t *store, const char *upstream, const char *leader,
-    int64_t px, store_lead_pt done, void *arg)
+static void
+store_lead_keys(store_t *store, char keys[2][STORE_KEY_LEN],
+    const char *leader, int64_t px, store_lead_pt done, void *arg)
 {
-    char           keys[2][STORE_KEY_LEN], ms[STORE_NUMBER_LEN];
+    char           ms[STORE_NUMBER_LEN];
     store_op_t    *op;
     const char    *argv[5];
     store_lead_t  *lead;
@@ -82,8 +87,6 @@ store_lead(store_t *store, const char *upstream, const char *leader,
     lead->done = done != NULL ? done : store_lead_ignore;
     lead->arg = arg;
 
-    store_key(store, keys[0], upstream, "leader", NULL);
-    store_key(store, keys[1], upstream, "fence", NULL);
     snprintf(ms, sizeof(ms), "%" PRId64, px);
 
     argv[0] = keys[0];
@@ -94,6 +97,30 @@ store_lead(store_t *store, const char *upstream, const char *leader,
 
     store_op_script(op, SCRIPT_LEAD, 2, 5, argv);
     store_op_seal(op);
+}
+
+
+void
+store_lead(store_t *store, const char *upstream, const char *leader,
+    int64_t px, store_lead_pt done, void *arg)
+{
+    char  keys[2][STORE_KEY_LEN];
+
+    store_key(store, keys[0], upstream, "leader", NULL);
+    store_key(store, keys[1], upstream, "fence", NULL);
+    store_lead_keys(store, keys, leader, px, done, arg);
+}
+
+
+void
+store_lead_role(store_t *store, const char *upstream, const char *role,
+    const char *leader, int64_t px, store_lead_pt done, void *arg)
+{
+    char  keys[2][STORE_KEY_LEN];
+
+    store_key(store, keys[0], upstream, role, NULL);
+    store_key(store, keys[1], upstream, role, ":fence");
+    store_lead_keys(store, keys, leader, px, done, arg);
 }
 
 
@@ -189,15 +216,23 @@ store_print(char buf[STORE_NUMBER_LEN], uint64_t value)
 }
 
 
+static const char *
+store_print_events(const store_t *store, char buf[STORE_NUMBER_LEN])
+{
+    return store_print(buf, (uint64_t) store->keep_count
+                            * STORE_EVENTS_A_ROLLOUT);
+}
+
+
 void
 store_create(store_t *store, const store_create_t *create,
     store_result_pt done, void *arg)
 {
-    char         keys[5][STORE_KEY_LEN], prefix[STORE_KEY_LEN];
-    char         revision[STORE_NUMBER_LEN], now[STORE_NUMBER_LEN];
+    char         keys[5][STORE_KEY_LEN], prefixes[2][STORE_KEY_LEN];
+    char         numbers[5][STORE_NUMBER_LEN];
     unsigned     i;
     store_op_t  *op;
-    const char  *argv[15];
+    const char  *argv[19];
 
     op = store_change_new(store, done, arg);
 
@@ -206,7 +241,8 @@ store_create(store_t *store, const store_create_t *create,
     store_key(store, keys[2], create->upstream, "rollouts", NULL);
     store_key(store, keys[3], create->upstream, "ticks", NULL);
     store_key(store, keys[4], create->upstream, "events", NULL);
-    store_key(store, prefix, create->upstream, "rollout:", NULL);
+    store_key(store, prefixes[0], create->upstream, "rollout:", NULL);
+    store_key(store, prefixes[1], create->upstream, "recorded:", NULL);
 
     for (i = 0; i < 5; i++) {
         argv[i] = keys[i];
@@ -214,16 +250,20 @@ store_create(store_t *store, const store_create_t *create,
 
     argv[5] = create->upstream;
     argv[6] = create->rollout;
-    argv[7] = store_print(revision, create->revision);
+    argv[7] = store_print(numbers[0], create->revision);
     argv[8] = create->doc;
     argv[9] = create->evidence;
-    argv[10] = store_print(now, (uint64_t) store_now(store));
+    argv[10] = store_print(numbers[1], (uint64_t) store_now(store));
     argv[11] = create->actor;
     argv[12] = store->channels[0];
-    argv[13] = prefix;
-    argv[14] = STORE_ROLLOUTS_KEPT;
+    argv[13] = prefixes[0];
+    argv[14] = prefixes[1];
+    argv[15] = store_print(numbers[2], store->keep_count);
+    argv[16] = store_print_events(store, numbers[3]);
+    argv[17] = store_print(numbers[4], (uint64_t) store->keep_ms);
+    argv[18] = create->data;
 
-    store_op_script(op, SCRIPT_CREATE, 5, 15, argv);
+    store_op_script(op, SCRIPT_CREATE, 5, 19, argv);
     store_op_seal(op);
 }
 
@@ -232,12 +272,13 @@ void
 store_commit(store_t *store, const store_commit_t *commit,
     store_result_pt done, void *arg)
 {
-    int          n;
-    char         keys[4][STORE_KEY_LEN], seq[STORE_NUMBER_LEN];
-    char         revision[STORE_NUMBER_LEN], now[STORE_NUMBER_LEN];
-    unsigned     i;
-    store_op_t  *op;
-    const char  *argv[16 + 2 * STORE_MAX_EVENTS];
+    int                    n;
+    char                   keys[5][STORE_KEY_LEN];
+    char                   numbers[6][STORE_NUMBER_LEN];
+    unsigned               i;
+    store_op_t            *op;
+    const char            *argv[23 + 3 * STORE_MAX_EVENTS];
+    const store_judged_t  *judged = commit->judged;
 
     op = store_change_new(store, done, arg);
 
@@ -245,30 +286,40 @@ store_commit(store_t *store, const store_commit_t *commit,
     store_key(store, keys[1], commit->upstream, "rollout:", commit->rollout);
     store_key(store, keys[2], commit->upstream, "events", NULL);
     store_key(store, keys[3], commit->upstream, "leader", NULL);
+    store_key(store, keys[4], commit->upstream, "recorded:", commit->rollout);
 
-    for (n = 0; n < 4; n++) {
+    for (n = 0; n < 5; n++) {
         argv[n] = keys[n];
     }
 
     argv[n++] = commit->upstream;
     argv[n++] = commit->rollout;
-    argv[n++] = store_print(seq, commit->seq);
+    argv[n++] = store_print(numbers[0], commit->seq);
     argv[n++] = commit->leader != NULL ? commit->leader : "";
     argv[n++] = commit->doc;
     argv[n++] = commit->evidence != NULL ? commit->evidence : "";
-    argv[n++] = store_print(revision, commit->revision);
+    argv[n++] = store_print(numbers[1], commit->revision);
     argv[n++] = commit->revision > 0 ? commit->record : "";
     argv[n++] = commit->active ? "1" : "0";
-    argv[n++] = store_print(now, (uint64_t) store_now(store));
+    argv[n++] = store_print(numbers[2], (uint64_t) store_now(store));
     argv[n++] = commit->actor;
     argv[n++] = store->channels[0];
+    argv[n++] = store_print_events(store, numbers[3]);
+    argv[n++] = store_print(numbers[4], (uint64_t) store->keep_ms);
+    argv[n++] = STORE_RECORDED_KEPT;
+    argv[n++] = store_print(numbers[5], judged != NULL
+                                        ? (uint64_t) judged->at_ms : 0);
+    argv[n++] = judged != NULL ? judged->given : "";
+    argv[n++] = judged != NULL ? judged->counts : "";
 
     for (i = 0; i < commit->event_count && i < STORE_MAX_EVENTS; i++) {
         argv[n++] = commit->events[i].type;
         argv[n++] = commit->events[i].detail;
+        argv[n++] = commit->events[i].data != NULL ? commit->events[i].data
+                                                   : "";
     }
 
-    store_op_script(op, SCRIPT_COMMIT, 4, n, argv);
+    store_op_script(op, SCRIPT_COMMIT, 5, n, argv);
     store_op_seal(op);
 }
 
@@ -279,9 +330,9 @@ store_adopt_mode(store_t *store, const char *mode, const char *upstream,
     const char *after, int64_t live_ms, store_result_pt done, void *arg)
 {
     char         keys[3][STORE_KEY_LEN], prefix[STORE_KEY_LEN];
-    char         numbers[4][STORE_NUMBER_LEN];
+    char         numbers[5][STORE_NUMBER_LEN];
     store_op_t  *op;
-    const char  *argv[14];
+    const char  *argv[15];
 
     op = store_change_new(store, done, arg);
 
@@ -304,8 +355,9 @@ store_adopt_mode(store_t *store, const char *mode, const char *upstream,
     argv[11] = store->channels[0];
     argv[12] = prefix;
     argv[13] = store->node;
+    argv[14] = store_print_events(store, numbers[4]);
 
-    store_op_script(op, SCRIPT_ADOPT, 3, 14, argv);
+    store_op_script(op, SCRIPT_ADOPT, 3, 15, argv);
     store_op_seal(op);
 }
 

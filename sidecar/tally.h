@@ -49,17 +49,14 @@ bool tally_subtract(tally_t *delta, const tally_t *fresh,
 
 bool tally_is_empty(const tally_t *tally);
 
-/* Adds other to tally, as far as it has room for groups. */
-void tally_add(tally_t *tally, const tally_t *other);
-
 /*
  * As text of lines "group stratum requests errors index:count,...", zeros
  * left out.  The caller frees it.
  */
 char *tally_print(const tally_t *tally);
 
-/* Adds such text to the tally; 0, or -1 if it is not such text: the tally is
- * unchanged then. */
+/* Adds such text to the tally, as far as it has room for groups; 0, or -1 if
+ * it is not such text: the tally is unchanged then. */
 int tally_parse(tally_t *tally, const char *text);
 
 /* NULL if nothing was counted. */

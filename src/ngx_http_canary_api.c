@@ -226,7 +226,7 @@ ngx_http_canary_api_all(ngx_http_request_t *r)
 
     task->step = ngx_http_canary_api_all_step;
 
-    return ngx_http_canary_run(r, task, &ngx_http_canary_json_type);
+    return ngx_http_canary_run_task(r, task, &ngx_http_canary_json_type);
 }
 
 

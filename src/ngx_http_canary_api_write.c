@@ -201,14 +201,20 @@ static ngx_int_t
 ngx_http_canary_api_put(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, cJSON *json)
 {
-    char                     *field;
-    uint64_t                  present;
-    ngx_int_t                 rc;
-    ngx_uint_t                slot;
-    ngx_http_canary_error_t   error;
-    ngx_http_canary_record_t  record;
+    char                         *field;
+    uint64_t                      present;
+    ngx_int_t                     rc;
+    ngx_str_t                     rules;
+    ngx_uint_t                    slot;
+    ngx_http_canary_error_t       error;
+    ngx_http_canary_record_t      record;
+    ngx_http_canary_main_conf_t  *cmcf;
 
-    if (ngx_http_canary_parse_record(json, conf->entry, &record, &error)
+    cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
+
+    if (ngx_http_canary_parse_record(json, r->pool, conf->entry,
+                                     cmcf->geoip != NULL, &record, &rules,
+                                     &error)
         != NGX_OK)
     {
         return ngx_http_canary_problem(r, 422, (char *) error.field,
@@ -236,7 +242,14 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
                          "more");
     }
 
-    rc = ngx_http_canary_shm_put(conf->zone, conf->entry, &record, &present);
+    rc = ngx_http_canary_shm_put(conf->zone, conf->entry, &record, &rules,
+                                 &present);
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_canary_problem(r, NGX_HTTP_INSUFFICIENT_STORAGE,
+                               "rules", "canary_zone is full: the first "
+                               "rules of an upstream need 32k of it");
+    }
 
     if (rc == NGX_DECLINED) {
         return ngx_http_canary_conflict(r, present, "revision",
@@ -257,7 +270,11 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
 }
 
 
-/* the zone remembers groups that an earlier configuration had */
+/*
+ * The zone remembers groups that an earlier configuration had.  They get no
+ * weight; but to be named as canary does no harm, and a record that takes the
+ * weight away must get through.
+ */
 
 static char *
 ngx_http_canary_api_removed(ngx_http_canary_srv_conf_t *conf,
@@ -277,14 +294,6 @@ ngx_http_canary_api_removed(ngx_http_canary_srv_conf_t *conf,
 
         if (record->stable == i) {
             return "stable";
-        }
-
-        if (record->canary == i) {
-            return "canary";
-        }
-
-        if (record->guard.failures && record->guard.slot == i) {
-            return "guard";
         }
     }
 

@@ -11,6 +11,7 @@
 
 
 #include "ngx_http_canary.h"
+#include "ngx_http_canary_compat.h"
 
 
 #define NGX_HTTP_CANARY_DRAINED      0x100       /* in peer->down */
@@ -24,6 +25,26 @@ typedef struct {
     u_char                           group[NGX_HTTP_CANARY_NAME_LEN];
     u_char                           addr[NGX_HTTP_CANARY_ADDR_LEN];
 } ngx_http_canary_drained_t;
+
+
+/*
+ * A list from which nothing is ever taken may be read without its lock.  It
+ * is a lock that nobody recovers if a worker is killed, so the less the better.
+ */
+
+#define ngx_http_canary_drain_rlock(peers)                                   \
+    if (ngx_http_canary_resolves(peers)) {                                   \
+        ngx_http_upstream_rr_peers_rlock((peers));                           \
+    }
+
+#define ngx_http_canary_drain_unlock(peers)                                  \
+    if (ngx_http_canary_resolves(peers)) {                                   \
+        ngx_http_upstream_rr_peers_unlock((peers));                          \
+    }
+
+#define ngx_http_canary_drain_at(peer, addr)                                 \
+    ((peer)->name.len == (addr)->len                                         \
+     && ngx_memcmp((peer)->name.data, (addr)->data, (addr)->len) == 0)
 
 
 #define NGX_HTTP_CANARY_PAGE_DRAINS                                          \
@@ -82,18 +103,16 @@ ngx_http_canary_drain(ngx_http_canary_main_conf_t *cmcf,
 
     for (p = peers; p && !found; p = p->next) {
 
-        ngx_http_upstream_rr_peers_rlock(p);
+        ngx_http_canary_drain_rlock(p);
 
         for (peer = p->peer; peer; peer = peer->next) {
-            if (peer->name.len == addr->len
-                && ngx_memcmp(peer->name.data, addr->data, addr->len) == 0)
-            {
+            if (ngx_http_canary_drain_at(peer, addr)) {
                 found = 1;
                 break;
             }
         }
 
-        ngx_http_upstream_rr_peers_unlock(p);
+        ngx_http_canary_drain_unlock(p);
     }
 
     if (!found || addr->len > NGX_HTTP_CANARY_ADDR_LEN) {
@@ -352,30 +371,46 @@ ngx_http_canary_drain_group(ngx_http_canary_zone_t *zone, ngx_str_t *name)
 }
 
 
-/* backup servers have a list, and a lock, of their own */
+/*
+ * Backup servers have a list, and a lock, of their own.  What is marked already
+ * is left alone.
+ */
 
 static ngx_uint_t
 ngx_http_canary_drain_mark(ngx_http_upstream_rr_peers_t *peers,
     ngx_str_t *addr, ngx_uint_t drain)
 {
-    ngx_uint_t                    n;
+    ngx_uint_t                    n, wrong;
     ngx_http_upstream_rr_peer_t  *peer;
 
     n = 0;
 
     for ( /* void */ ; peers; peers = peers->next) {
 
+        wrong = 0;
+
+        ngx_http_canary_drain_rlock(peers);
+
+        for (peer = peers->peer; peer; peer = peer->next) {
+            if (ngx_http_canary_drain_at(peer, addr)) {
+                n++;
+                wrong |= !(peer->down & NGX_HTTP_CANARY_DRAINED) == !!drain;
+            }
+        }
+
+        ngx_http_canary_drain_unlock(peers);
+
+        if (!wrong) {
+            continue;
+        }
+
         ngx_http_upstream_rr_peers_wlock(peers);
 
         for (peer = peers->peer; peer; peer = peer->next) {
 
-            if (peer->name.len != addr->len
-                || ngx_memcmp(peer->name.data, addr->data, addr->len) != 0)
-            {
+            if (!ngx_http_canary_drain_at(peer, addr)) {
                 continue;
             }
-
-            n++;
 
             if (drain) {
                 peer->down |= NGX_HTTP_CANARY_DRAINED;
@@ -408,14 +443,11 @@ ngx_http_canary_print_servers(ngx_http_canary_out_t *out,
 
     for (backup = 0; peers; peers = peers->next, backup = 1) {
 
-        ngx_http_upstream_rr_peers_rlock(peers);
+        ngx_http_canary_drain_rlock(peers);
 
         for (peer = peers->peer; peer; peer = peer->next) {
 
-            if (addr && (peer->name.len != addr->len
-                         || ngx_memcmp(peer->name.data, addr->data, addr->len)
-                            != 0))
-            {
+            if (addr && !ngx_http_canary_drain_at(peer, addr)) {
                 continue;
             }
 
@@ -433,7 +465,7 @@ ngx_http_canary_print_servers(ngx_http_canary_out_t *out,
                       peer->conns);
         }
 
-        ngx_http_upstream_rr_peers_unlock(peers);
+        ngx_http_canary_drain_unlock(peers);
     }
 
     ngx_http_canary_print(out, "]");

@@ -46,6 +46,13 @@ static ngx_str_t  ngx_http_canary_default_bounds =
                "30");
 
 
+/* by cell: what the weights placed, those of a rule, or something else */
+
+static char  *ngx_http_canary_placements[] = {
+    "weight", "stratum1", "stratum2", "stratum3", "pinned"
+};
+
+
 static ngx_int_t
 ngx_http_canary_metrics_handler(ngx_http_request_t *r)
 {
@@ -85,7 +92,7 @@ ngx_http_canary_metrics_handler(ngx_http_request_t *r)
     task->step = ngx_http_canary_metrics_step;
     task->data = page;
 
-    return ngx_http_canary_run(r, task, &ngx_http_canary_text_type);
+    return ngx_http_canary_run_task(r, task, &ngx_http_canary_text_type);
 }
 
 
@@ -304,7 +311,7 @@ ngx_http_canary_sample_labels(ngx_http_request_t *r,
 
     labels->data = ngx_pnalloc(r->pool,
                                sizeof("upstream=\"\",group=\"\","
-                                      "placement=\"weight\",stratum=\"0\"")
+                                      "placement=\"stratum1\"")
                                + 2 * (host->len + name->len));
 
     if (labels->data == NULL) {
@@ -316,13 +323,8 @@ ngx_http_canary_sample_labels(ngx_http_request_t *r,
     p = ngx_cpymem(p, "\",group=\"", sizeof("\",group=\"") - 1);
     p = ngx_http_canary_escape_label(p, name);
 
-    if (cell == NGX_HTTP_CANARY_PINNED) {
-        p = ngx_cpymem(p, "\",placement=\"pinned\"",
-                       sizeof("\",placement=\"pinned\"") - 1);
-
-    } else {
-        p = ngx_sprintf(p, "\",placement=\"weight\",stratum=\"%ui\"", cell);
-    }
+    p = ngx_sprintf(p, "\",placement=\"%s\"",
+                    ngx_http_canary_placements[cell]);
 
     labels->len = p - labels->data;
 

@@ -7,6 +7,7 @@
 #include "ngx_http_canary.h"
 
 
+static ngx_int_t ngx_http_canary_preconfiguration(ngx_conf_t *cf);
 static void *ngx_http_canary_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_canary_init_main_conf(ngx_conf_t *cf, void *conf);
 static char *ngx_http_canary_check_upstream(ngx_conf_t *cf,
@@ -22,10 +23,6 @@ static char *ngx_http_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_http_canary_add_group(ngx_conf_t *cf,
     ngx_http_canary_srv_conf_t *ccf, ngx_str_t *name);
-static char *ngx_http_canary_set_value(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_canary_api(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 
 
 static struct sockaddr  ngx_http_canary_nosockaddr;
@@ -68,6 +65,13 @@ static ngx_command_t  ngx_http_canary_commands[] = {
       offsetof(ngx_http_canary_srv_conf_t, key),
       NULL },
 
+    { ngx_string("canary_cookie"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_canary_cookie,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("canary_force"),
       NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
       ngx_http_canary_set_value,
@@ -89,6 +93,13 @@ static ngx_command_t  ngx_http_canary_commands[] = {
       offsetof(ngx_http_canary_srv_conf_t, latency_response),
       ngx_http_canary_latencies },
 
+    { ngx_string("canary_geoip"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_canary_geoip,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("canary_api"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_canary_api,
@@ -108,8 +119,8 @@ static ngx_command_t  ngx_http_canary_commands[] = {
 
 
 static ngx_http_module_t  ngx_http_canary_module_ctx = {
-    ngx_http_canary_add_variables,         /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_http_canary_preconfiguration,      /* preconfiguration */
+    ngx_http_canary_check_variables,       /* postconfiguration */
 
     ngx_http_canary_create_main_conf,      /* create main configuration */
     ngx_http_canary_init_main_conf,        /* init main configuration */
@@ -118,7 +129,7 @@ static ngx_http_module_t  ngx_http_canary_module_ctx = {
     NULL,                                  /* merge server configuration */
 
     ngx_http_canary_create_loc_conf,       /* create location configuration */
-    NULL                                   /* merge location configuration */
+    ngx_http_canary_merge_loc_conf         /* merge location configuration */
 };
 
 
@@ -138,6 +149,17 @@ ngx_module_t  ngx_http_canary_module = {
 };
 
 
+static ngx_int_t
+ngx_http_canary_preconfiguration(ngx_conf_t *cf)
+{
+    if (ngx_http_canary_add_variables(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_canary_cache_watch(cf);
+}
+
+
 static void *
 ngx_http_canary_create_main_conf(ngx_conf_t *cf)
 {
@@ -155,6 +177,10 @@ ngx_http_canary_create_main_conf(ngx_conf_t *cf)
                           sizeof(ngx_http_canary_srv_conf_t *))
            != NGX_OK)
     {
+        return NULL;
+    }
+
+    if (ngx_http_canary_rules_init(cf, cmcf) != NGX_OK) {
         return NULL;
     }
 
@@ -262,11 +288,14 @@ ngx_http_canary_create_srv_conf(ngx_conf_t *cf)
      *     conf->zone = NULL;
      *     conf->upstream = NULL;
      *     conf->entry = NULL;
+     *     conf->memo = 0;
      *     conf->ngroups = 0;
+     *     conf->groups = { 0 };
      *     conf->key = NULL;
+     *     conf->cookie = NULL;
+     *     conf->keyed = 0;
      *     conf->force = NULL;
      *     conf->view = { 0 };
-     *     conf->shards = { NULL };
      */
 
     conf->failover = NGX_CONF_UNSET;
@@ -284,6 +313,9 @@ ngx_http_canary_create_loc_conf(ngx_conf_t *cf)
      *
      *     conf->write = 0;
      *     conf->bounds = NULL;
+     *     conf->keys = { NULL };
+     *     conf->caches = { NULL };
+     *     conf->warned = { NULL };
      */
 
     return ngx_pcalloc(cf->pool, sizeof(ngx_http_canary_loc_conf_t));
@@ -545,6 +577,12 @@ ngx_http_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     name.len = value[1].len - 5;
 
     ccf->upstream = us;
+
+    ccf->memo = ngx_http_canary_memo_index(cf);
+    if (ccf->memo == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
     ccf->zone = ngx_http_canary_add_zone(cf, &name, 0);
 
     if (ccf->zone == NULL) {
@@ -644,114 +682,6 @@ ngx_http_canary_add_group(ngx_conf_t *cf, ngx_http_canary_srv_conf_t *ccf,
     if (group->upstream == NULL) {
         return NGX_CONF_ERROR;
     }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_canary_set_value(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    char  *p = conf;
-
-    ngx_str_t                          *value, name;
-    ngx_uint_t                          i;
-    ngx_http_canary_value_t           **cvp, *cv;
-    ngx_http_compile_complex_value_t    ccv;
-
-    cvp = (ngx_http_canary_value_t **) (p + cmd->offset);
-
-    if (*cvp) {
-        return "is duplicate";
-    }
-
-    cv = ngx_pcalloc(cf->pool, sizeof(ngx_http_canary_value_t));
-    if (cv == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *cvp = cv;
-
-    value = cf->args->elts;
-
-    name.data = value[1].data + 1;
-    name.len = value[1].len - 1;
-
-    if (value[1].len > 1 && value[1].data[0] == '$') {
-
-        for (i = 0; i < name.len; i++) {
-            if (!((name.data[i] >= 'a' && name.data[i] <= 'z')
-                  || (name.data[i] >= 'A' && name.data[i] <= 'Z')
-                  || name.data[i] == '_'
-                  || (i && name.data[i] >= '0' && name.data[i] <= '9')))
-            {
-                break;
-            }
-        }
-
-        if (i == name.len) {
-
-            if (cmd->offset == offsetof(ngx_http_canary_srv_conf_t, key)
-                && name.len == sizeof("remote_addr") - 1
-                && ngx_strncmp(name.data, "remote_addr", name.len) == 0)
-            {
-                /* the default, which needs no variable */
-
-                *cvp = NULL;
-                return NGX_CONF_OK;
-            }
-
-            cv->index = ngx_http_get_variable_index(cf, &name);
-
-            return cv->index == NGX_ERROR ? NGX_CONF_ERROR : NGX_CONF_OK;
-        }
-    }
-
-    cv->index = NGX_ERROR;
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = &value[1];
-    ccv.complex_value = &cv->complex;
-
-    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_canary_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_canary_loc_conf_t  *clcf = conf;
-
-    ngx_str_t                 *value;
-    ngx_http_core_loc_conf_t  *core;
-
-    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (core->handler) {
-        return "is duplicate";
-    }
-
-    if (cf->args->nelts == 2) {
-        value = cf->args->elts;
-
-        if (ngx_strcmp(value[1].data, "write=on") == 0) {
-            clcf->write = 1;
-
-        } else if (ngx_strcmp(value[1].data, "write=off") != 0) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\", write=on|off is one",
-                               &value[1]);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    core->handler = ngx_http_canary_api_handler;
 
     return NGX_CONF_OK;
 }

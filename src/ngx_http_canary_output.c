@@ -121,6 +121,22 @@ ngx_http_canary_print_string(ngx_http_canary_out_t *out, ngx_str_t *value)
 }
 
 
+void
+ngx_http_canary_print_raw(ngx_http_canary_out_t *out, ngx_str_t *value)
+{
+    u_char  *p;
+
+    p = ngx_http_canary_out_room(out, value->len);
+
+    if (p == NULL) {
+        return;
+    }
+
+    out->last->buf->last = ngx_cpymem(p, value->data, value->len);
+    out->size += value->len;
+}
+
+
 /* hundredths of a percent as percent: "12.5" */
 
 void
@@ -174,8 +190,8 @@ ngx_http_canary_send(ngx_http_request_t *r, ngx_http_canary_out_t *out,
  */
 
 ngx_int_t
-ngx_http_canary_run(ngx_http_request_t *r, ngx_http_canary_task_t *task,
-    ngx_str_t *type)
+ngx_http_canary_run_task(ngx_http_request_t *r,
+    ngx_http_canary_task_t *task, ngx_str_t *type)
 {
     ngx_int_t            rc;
     ngx_http_cleanup_t  *cln;

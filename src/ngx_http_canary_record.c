@@ -11,8 +11,11 @@
 
 
 typedef struct {
+    ngx_pool_t                       *pool;
     ngx_http_canary_entry_t          *entry;
     ngx_http_canary_record_t         *record;
+    ngx_str_t                        *rules;      /* text */
+    ngx_uint_t                        geoip;
     ngx_http_canary_error_t          *error;
 } ngx_http_canary_parse_t;
 
@@ -37,12 +40,12 @@ static ngx_int_t ngx_http_canary_parse_lapse(ngx_http_canary_parse_t *p,
     cJSON *item);
 static ngx_int_t ngx_http_canary_parse_guard(ngx_http_canary_parse_t *p,
     cJSON *item);
+static ngx_int_t ngx_http_canary_parse_rules(ngx_http_canary_parse_t *p,
+    cJSON *item);
 static ngx_int_t ngx_http_canary_json_number(cJSON *json, char *name,
     double min, double max, double *n);
 static ngx_uint_t ngx_http_canary_json_slot(ngx_http_canary_entry_t *entry,
     char *name);
-static ngx_int_t ngx_http_canary_refuse(ngx_http_canary_error_t *error,
-    char *field, const char *fmt, ...);
 
 
 static ngx_http_canary_field_t  ngx_http_canary_fields[] = {
@@ -55,6 +58,7 @@ static ngx_http_canary_field_t  ngx_http_canary_fields[] = {
     { "lease_ms", 0, ngx_http_canary_parse_number },
     { "on_lapse", 0, ngx_http_canary_parse_lapse },
     { "guard", 0, ngx_http_canary_parse_guard },
+    { "rules", 0, ngx_http_canary_parse_rules },
 
     { NULL, 0, NULL }
 };
@@ -63,8 +67,10 @@ static ngx_http_canary_field_t  ngx_http_canary_fields[] = {
 /* all bytes of the record are set, so that records compare as memory */
 
 ngx_int_t
-ngx_http_canary_parse_record(cJSON *json, ngx_http_canary_entry_t *entry,
-    ngx_http_canary_record_t *record, ngx_http_canary_error_t *error)
+ngx_http_canary_parse_record(cJSON *json, ngx_pool_t *pool,
+    ngx_http_canary_entry_t *entry, ngx_uint_t geoip,
+    ngx_http_canary_record_t *record, ngx_str_t *rules,
+    ngx_http_canary_error_t *error)
 {
     cJSON                    *item;
     ngx_uint_t                i, seen, slots;
@@ -80,8 +86,13 @@ ngx_http_canary_parse_record(cJSON *json, ngx_http_canary_entry_t *entry,
     slots = ngx_http_canary_shm_slots(entry);
     record->canary = NGX_HTTP_CANARY_NO_SLOT;
 
+    ngx_str_null(rules);
+
+    p.pool = pool;
     p.entry = entry;
     p.record = record;
+    p.rules = rules;
+    p.geoip = geoip;
     p.error = error;
 
     seen = 0;
@@ -101,8 +112,8 @@ ngx_http_canary_parse_record(cJSON *json, ngx_http_canary_entry_t *entry,
         if (field->name == NULL) {
             return ngx_http_canary_refuse(error, item->string,
                        "is not a field of a routing record: revision, stable, "
-                       "weights, canary, salt, lease_ms, on_lapse, guard "
-                       "are");
+                       "weights, canary, salt, lease_ms, on_lapse, guard, "
+                       "rules are");
         }
 
         if (seen & (1 << i)) {
@@ -249,12 +260,23 @@ ngx_http_canary_parse_group(ngx_http_canary_parse_t *p, cJSON *item)
 static ngx_int_t
 ngx_http_canary_parse_weights(ngx_http_canary_parse_t *p, cJSON *item)
 {
+    return ngx_http_canary_read_weights(item, p->entry, item->string,
+                                        p->record->weights, p->error);
+}
+
+
+/* hundredths of a percent by slot; what is not named stays as it is */
+
+ngx_int_t
+ngx_http_canary_read_weights(cJSON *item, ngx_http_canary_entry_t *entry,
+    char *field, uint16_t *weights, ngx_http_canary_error_t *error)
+{
     cJSON       *weight;
     double       n;
     ngx_uint_t   slot, sum, seen, hundredths;
 
     if (!cJSON_IsObject(item)) {
-        return ngx_http_canary_refuse(p->error, item->string,
+        return ngx_http_canary_refuse(error, field,
                                 "must be an object of group: percent");
     }
 
@@ -263,16 +285,16 @@ ngx_http_canary_parse_weights(ngx_http_canary_parse_t *p, cJSON *item)
 
     cJSON_ArrayForEach(weight, item) {
 
-        slot = ngx_http_canary_json_slot(p->entry, weight->string);
+        slot = ngx_http_canary_json_slot(entry, weight->string);
 
         if (slot == NGX_HTTP_CANARY_NO_SLOT) {
-            return ngx_http_canary_refuse(p->error, item->string,
+            return ngx_http_canary_refuse(error, field,
                                   "\"%s\" is not a group of this upstream",
                                   weight->string);
         }
 
         if (seen & (1 << slot)) {
-            return ngx_http_canary_refuse(p->error, item->string,
+            return ngx_http_canary_refuse(error, field,
                                   "\"%s\" must be given once",
                                   weight->string);
         }
@@ -287,18 +309,18 @@ ngx_http_canary_parse_weights(ngx_http_canary_parse_t *p, cJSON *item)
         if (hundredths > NGX_HTTP_CANARY_WHOLE
             || n - hundredths > 1e-6 || hundredths - n > 1e-6)
         {
-            return ngx_http_canary_refuse(p->error, item->string,
+            return ngx_http_canary_refuse(error, field,
                                   "of \"%s\" must be a percentage from 0 to "
                                   "100 with at most two decimals",
                                   weight->string);
         }
 
-        p->record->weights[slot] = (uint16_t) hundredths;
+        weights[slot] = (uint16_t) hundredths;
         sum += hundredths;
     }
 
     if (sum != NGX_HTTP_CANARY_WHOLE) {
-        return ngx_http_canary_refuse(p->error, item->string,
+        return ngx_http_canary_refuse(error, field,
                                       "must add up to 100, not %ui.%02ui",
                                       sum / 100, sum % 100);
     }
@@ -411,6 +433,52 @@ ngx_http_canary_parse_guard(ngx_http_canary_parse_t *p, cJSON *item)
 
 
 static ngx_int_t
+ngx_http_canary_parse_rules(ngx_http_canary_parse_t *p, cJSON *item)
+{
+    ngx_chain_t              *cl;
+    ngx_http_canary_out_t     out;
+    ngx_http_canary_rules_t   rules;
+
+    if (ngx_http_canary_read_rules(item, p->pool, p->entry, p->geoip, &rules,
+                                   p->error)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (rules.nrules == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_canary_out_init(&out, p->pool);
+    ngx_http_canary_print_rules(&out, p->entry, &rules);
+
+    if (out.size > NGX_HTTP_CANARY_RULES_SIZE) {
+        return ngx_http_canary_refuse(p->error, item->string,
+                                      "take %O bytes, there is room for %d",
+                                      out.size, NGX_HTTP_CANARY_RULES_SIZE);
+    }
+
+    p->rules->data = ngx_pnalloc(p->pool, out.size);
+
+    if (p->rules->data == NULL || out.failed) {
+        return ngx_http_canary_refuse(p->error, item->string, "no memory");
+    }
+
+    for (cl = out.first; cl; cl = cl->next) {
+        p->rules->len = ngx_cpymem(p->rules->data + p->rules->len,
+                                   cl->buf->pos,
+                                   cl->buf->last - cl->buf->pos)
+                        - p->rules->data;
+    }
+
+    p->record->rules_len = (uint32_t) p->rules->len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 ngx_http_canary_json_number(cJSON *json, char *name, double min, double max,
     double *n)
 {
@@ -444,7 +512,7 @@ ngx_http_canary_json_slot(ngx_http_canary_entry_t *entry, char *name)
 
 /* what is quoted comes from outside, and is cut: only ASCII may stay */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_canary_refuse(ngx_http_canary_error_t *error, char *field,
     const char *fmt, ...)
 {
@@ -475,70 +543,4 @@ ngx_http_canary_refuse(ngx_http_canary_error_t *error, char *field,
     }
 
     return NGX_ERROR;
-}
-
-
-void
-ngx_http_canary_print_record(ngx_http_canary_out_t *out,
-    ngx_http_canary_entry_t *entry, ngx_http_canary_record_t *record)
-{
-    ngx_str_t   salt;
-    ngx_uint_t  i, n, slots;
-
-    ngx_http_canary_print(out, "{\"revision\": %uL, \"stable\": ",
-                          record->revision);
-    ngx_http_canary_print_string(out,
-                       ngx_http_canary_shm_slot_name(entry, record->stable));
-
-    ngx_http_canary_print(out, ", \"canary\": ");
-    ngx_http_canary_print_string(out,
-                       ngx_http_canary_shm_slot_name(entry, record->canary));
-
-    ngx_http_canary_print(out, ", \"weights\": {");
-
-    slots = ngx_http_canary_shm_slots(entry);
-
-    for (i = 0, n = 0; i < slots; i++) {
-
-        if (record->weights[i] == 0
-            && i != record->stable && i != record->canary)
-        {
-            continue;
-        }
-
-        if (n++) {
-            ngx_http_canary_print(out, ", ");
-        }
-
-        ngx_http_canary_print_string(out,
-                                   ngx_http_canary_shm_slot_name(entry, i));
-        ngx_http_canary_print(out, ": ");
-        ngx_http_canary_print_weight(out, record->weights[i]);
-    }
-
-    salt.data = record->salt;
-    salt.len = record->salt_len;
-
-    ngx_http_canary_print(out, "}, \"salt\": ");
-    ngx_http_canary_print_string(out, &salt);
-
-    ngx_http_canary_print(out, ", \"lease_ms\": %uD, \"on_lapse\": \"%s\"",
-                          record->lease_ms,
-                          record->keep ? "keep" : "stable");
-
-    if (record->guard.failures) {
-        ngx_http_canary_print(out, ", \"guard\": {\"group\": ");
-        ngx_http_canary_print_string(out,
-                   ngx_http_canary_shm_slot_name(entry, record->guard.slot));
-        ngx_http_canary_print(out, ", \"failures\": %uD, \"ratio\": "
-                              "%ui.%04ui, \"window_ms\": %uD}",
-                              record->guard.failures,
-                              (ngx_uint_t) record->guard.ratio
-                                           / NGX_HTTP_CANARY_WHOLE,
-                              (ngx_uint_t) record->guard.ratio
-                                           % NGX_HTTP_CANARY_WHOLE,
-                              record->guard.window_ms);
-    }
-
-    ngx_http_canary_print(out, "}");
 }

@@ -1,38 +1,65 @@
 
 /*
- * The choice of a group: force, then weight.  It is made once for a request
- * and all its parts, and remembered on the pool that they share.
+ * The choice of a group: force, then the first rule that matches, then
+ * weight.  It is made once for a request and all its parts, and remembered
+ * with the main one.  What passes a request on to that group's own balancer
+ * is here, too: all that each request needs is one function in the end.
  */
 
 
 #include "ngx_http_canary.h"
 
 
-typedef enum {
-    NGX_HTTP_CANARY_VAR_GROUP = 0,
-    NGX_HTTP_CANARY_VAR_SERVED,
-    NGX_HTTP_CANARY_VAR_REASON,
-    NGX_HTTP_CANARY_VAR_REVISION
-} ngx_http_canary_var_e;
+#define NGX_HTTP_CANARY_SEED         0x8ebc6af09c88c6e3
+#define NGX_HTTP_CANARY_LOOK         60000  /* ms, where nothing ends before */
 
 
-static ngx_http_canary_ctx_t *ngx_http_canary_get_ctx(ngx_http_request_t *r);
-static void ngx_http_canary_cleanup(void *data);
-static void ngx_http_canary_select(ngx_http_request_t *r,
+static ngx_http_canary_inline ngx_int_t ngx_http_canary_run(
+    ngx_http_canary_peer_t *cp, ngx_http_request_t *r, ngx_http_upstream_t *u,
+    ngx_http_upstream_srv_conf_t *group);
+static ngx_http_canary_inline ngx_http_canary_shard_t *ngx_http_canary_shard(
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_group_t *group,
+    ngx_uint_t cell);
+static ngx_http_canary_rare ngx_http_canary_shard_t *ngx_http_canary_new_shard(
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_group_t *group,
+    ngx_uint_t cell);
+static ngx_http_canary_inline ngx_http_canary_choice_t *ngx_http_canary_make(
+    ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_variable_value_t *memo, ngx_http_canary_choice_t *next);
+static ngx_http_canary_inline void ngx_http_canary_select(
+    ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_choice_t *choice, ngx_uint_t by_address);
+static void ngx_http_canary_select_keyed(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice);
+static void ngx_http_canary_follow(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice,
+    ngx_http_canary_rule_t *rule);
+static ngx_http_canary_inline ngx_uint_t ngx_http_canary_find_bucket(
+    ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_choice_t *choice, ngx_uint_t by_address);
+static ngx_inline void ngx_http_canary_pin(
+    ngx_http_canary_choice_t *choice, ngx_uint_t group,
+    ngx_http_canary_reason_e reason);
+static void ngx_http_canary_add_part(ngx_http_canary_part_t *parts,
+    ngx_uint_t *n, ngx_uint_t *from, ngx_uint_t size, ngx_uint_t group);
+static ngx_http_canary_inline ngx_uint_t ngx_http_canary_bucket(uint64_t seed,
+    u_char *data, size_t len);
+static ngx_http_canary_rare ngx_uint_t ngx_http_canary_look(
+    ngx_http_canary_srv_conf_t *conf);
 static ngx_str_t ngx_http_canary_value(ngx_http_request_t *r,
     ngx_http_canary_value_t *cv);
 static ngx_uint_t ngx_http_canary_forced(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf);
 static ngx_uint_t ngx_http_canary_removed(ngx_http_canary_srv_conf_t *conf,
     ngx_http_canary_record_t *record);
-static ngx_uint_t ngx_http_canary_bucket(uint64_t seed, ngx_str_t key);
-static ngx_inline uint64_t ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len);
+static ngx_http_canary_inline uint64_t ngx_http_canary_hash_long(
+    uint64_t seed, u_char *data, size_t len);
+static ngx_http_canary_rare uint64_t ngx_http_canary_hash_short(uint64_t seed,
+    u_char *data, size_t len);
+static ngx_inline uint64_t ngx_http_canary_finish(uint64_t seed, uint64_t a,
+    uint64_t b, size_t len);
+static ngx_inline uint64_t ngx_http_canary_mix(uint64_t a, uint64_t b);
 static ngx_inline uint64_t ngx_http_canary_word(u_char *p);
-static ngx_int_t ngx_http_canary_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_http_canary_srv_conf_t *ngx_http_canary_find_conf(
-    ngx_http_request_t *r);
 
 
 ngx_str_t  ngx_http_canary_reasons[] = {
@@ -41,42 +68,203 @@ ngx_str_t  ngx_http_canary_reasons[] = {
     ngx_string("lapse"),
     ngx_string("guard"),
     ngx_string("failover"),
+    ngx_string("rule"),
     ngx_null_string
 };
 
 
-static ngx_http_variable_t  ngx_http_canary_vars[] = {
+ngx_int_t
+ngx_http_canary_init_peer(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_uint_t                   used;
+    ngx_http_upstream_t         *u;
+    ngx_http_canary_peer_t      *cp;
+    ngx_http_canary_group_t     *group;
+    ngx_http_canary_shard_t     *shard;
+    ngx_http_canary_choice_t    *choice;
+    ngx_http_canary_srv_conf_t  *conf;
+    ngx_http_variable_value_t   *memo;
 
-    { ngx_string("canary_group"), NULL, ngx_http_canary_variable,
-      NGX_HTTP_CANARY_VAR_GROUP, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    conf = ngx_http_conf_upstream_srv_conf(us, ngx_http_canary_module);
 
-    { ngx_string("canary_served_group"), NULL, ngx_http_canary_variable,
-      NGX_HTTP_CANARY_VAR_SERVED, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    memo = &r->main->variables[conf->memo];
 
-    { ngx_string("canary_reason"), NULL, ngx_http_canary_variable,
-      NGX_HTTP_CANARY_VAR_REASON, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    if (ngx_http_canary_rarely(memo->valid)) {
+        choice = ngx_http_canary_choose(r, conf);
+        used = choice ? choice->used : 0;
 
-    { ngx_string("canary_revision"), NULL, ngx_http_canary_variable,
-      NGX_HTTP_CANARY_VAR_REVISION, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+    } else {
+        choice = ngx_http_canary_make(r, conf, memo, NULL);
+        used = 0;
+    }
 
-      ngx_http_null_variable
-};
+    if (choice == NULL) {
+        return NGX_ERROR;
+    }
+
+    group = &conf->groups[choice->group];
+    shard = ngx_http_canary_shard(conf, group, choice->cell);
+
+    /* not zeroed: handlers of the group are set where ours are */
+
+    if (ngx_http_canary_rarely(used)) {
+        cp = ngx_palloc(r->pool, sizeof(ngx_http_canary_peer_t));
+        if (cp == NULL) {
+            return NGX_ERROR;
+        }
+
+    } else {
+        choice->used = 1;
+        cp = &choice->peer;
+
+        ngx_http_canary_count(&shard->selections[choice->reason], 1);
+    }
+
+    cp->choice = choice;
+    cp->request = r;
+    cp->shard = shard;
+    cp->judged = conf->judged[choice->cell];
+    cp->attempts = 0;
+    cp->failover = 0;
+    cp->failed = NULL;
+    cp->answered.tv_sec = 0;
+
+    u = r->upstream;
+
+    if (ngx_http_canary_run(cp, r, u, group->upstream) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (conf->failover && choice->group != conf->view.stable) {
+
+        /* room for one more try, if proxy_next_upstream_tries has it */
+
+        cp->failover = 1;
+
+        if (u->peer.tries < 2) {
+            u->peer.tries = 2;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_canary_delegate(ngx_http_canary_peer_t *cp, ngx_uint_t n,
+    ngx_uint_t cell)
+{
+    ngx_http_canary_group_t     *group;
+    ngx_http_canary_srv_conf_t  *conf;
+
+    conf = cp->choice->conf;
+    group = &conf->groups[n];
+
+    cp->choice->served = n;
+    cp->shard = ngx_http_canary_shard(conf, group, cell);
+
+    return ngx_http_canary_run(cp, cp->request, cp->request->upstream,
+                               group->upstream);
+}
+
+
+static ngx_http_canary_inline ngx_int_t
+ngx_http_canary_run(ngx_http_canary_peer_t *cp, ngx_http_request_t *r,
+    ngx_http_upstream_t *u, ngx_http_upstream_srv_conf_t *group)
+{
+    /* the core decides by it whether names must be copied from a zone */
+
+    u->upstream = group;
+
+    /* round robin takes what it finds in data for its own */
+
+    u->peer.data = NULL;
+    u->peer.notify = NULL;
+
+    if (group->peer.init(r, group) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cp->data = u->peer.data;
+    cp->get = u->peer.get;
+    cp->free = u->peer.free;
+
+    u->peer.data = cp;
+    u->peer.get = ngx_http_canary_get_peer;
+    u->peer.free = ngx_http_canary_free_peer;
+
+    if (u->peer.notify) {
+        cp->notify = u->peer.notify;
+        u->peer.notify = ngx_http_canary_notify_peer;
+    }
+
+#if (NGX_HTTP_SSL || NGX_COMPAT)
+
+    if (u->ssl) {
+        cp->set_session = u->peer.set_session;
+        cp->save_session = u->peer.save_session;
+
+        u->peer.set_session = ngx_http_canary_set_session;
+        u->peer.save_session = ngx_http_canary_save_session;
+    }
+
+#endif
+
+    return NGX_OK;
+}
+
+
+static ngx_http_canary_inline ngx_http_canary_shard_t *
+ngx_http_canary_shard(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_group_t *group, ngx_uint_t cell)
+{
+    ngx_http_canary_shard_t  *shard;
+
+    shard = group->shards[cell];
+
+    return ngx_http_canary_rarely(shard == NULL)
+           ? ngx_http_canary_new_shard(conf, group, cell) : shard;
+}
+
+
+static ngx_http_canary_shard_t *
+ngx_http_canary_new_shard(ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_group_t *group, ngx_uint_t cell)
+{
+    ngx_http_canary_shard_t  *shard;
+
+    static ngx_http_canary_shard_t  nowhere;
+
+    shard = ngx_http_canary_shm_shard(conf->zone, conf->entry, group->slot,
+                                      cell);
+
+    if (shard == NULL) {
+
+        /* what is counted there nobody reads */
+
+        shard = &nowhere;
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "canary_zone \"%V\" is full, some requests of canary "
+                      "upstream \"%V\" are not counted",
+                      &conf->zone->name, &conf->upstream->host);
+    }
+
+    group->shards[cell] = shard;
+
+    return shard;
+}
 
 
 ngx_http_canary_choice_t *
-ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
-    ngx_http_canary_ctx_t **ctxp)
+ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf)
 {
-    ngx_http_canary_ctx_t     *ctx;
-    ngx_http_canary_choice_t  *choice, *first;
+    ngx_http_canary_choice_t   *choice, *first;
+    ngx_http_variable_value_t  *memo;
 
-    ctx = ngx_http_canary_get_ctx(r);
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    *ctxp = ctx;
-    first = &ctx->first;
+    memo = &r->main->variables[conf->memo];
+    first = memo->valid ? (ngx_http_canary_choice_t *) memo->data : NULL;
 
     for (choice = first; choice; choice = choice->next) {
         if (choice->conf == conf) {
@@ -84,152 +272,292 @@ ngx_http_canary_choose(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
         }
     }
 
-    choice = first;
+    return ngx_http_canary_make(r, conf, memo, first);
+}
 
-    if (first->conf) {
-        choice = ngx_palloc(r->pool, sizeof(ngx_http_canary_choice_t));
-        if (choice == NULL) {
-            return NULL;
+
+static ngx_http_canary_inline ngx_http_canary_choice_t *
+ngx_http_canary_make(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_variable_value_t *memo, ngx_http_canary_choice_t *next)
+{
+    u_char                    *p;
+    ngx_pool_t                *pool;
+    ngx_http_canary_choice_t  *choice;
+
+#if !(NGX_DEBUG_PALLOC)
+
+    /* what ngx_palloc() does nearly always, without the way there */
+
+    pool = r->pool->current;
+
+    do {
+        p = ngx_align_ptr(pool->d.last, NGX_ALIGNMENT);
+
+        if (p + sizeof(ngx_http_canary_choice_t) <= pool->d.end) {
+            pool->d.last = p + sizeof(ngx_http_canary_choice_t);
+            goto found;
         }
 
-        choice->next = NULL;
+        pool = pool->d.next;
+
+    } while (pool);
+
+#endif
+
+    p = ngx_palloc(r->pool, sizeof(ngx_http_canary_choice_t));
+    if (p == NULL) {
+        return NULL;
     }
 
-    choice->counted = 0;
+found:
 
-    ngx_http_canary_select(r, conf, choice);
+    choice = (ngx_http_canary_choice_t *) p;
 
-    choice->served = choice->group;
+    memo->data = (u_char *) choice;
+    memo->valid = 1;
 
     choice->conf = conf;
+    choice->next = next;
+    choice->used = 0;
+    choice->bucket = NGX_HTTP_CANARY_WHOLE;
 
-    if (choice != first) {
-        choice->next = first->next;
-        first->next = choice;
+    if (conf->by_address) {
+        ngx_http_canary_select(r, conf, choice, 1);
+
+    } else {
+        ngx_http_canary_select_keyed(r, conf, choice);
     }
+
+    choice->served = choice->group;
 
     return choice;
 }
 
 
-/*
- * r->ctx is wiped by internal redirects and is not shared with subrequests,
- * the pool is: it keeps what the main request's ctx only points to.
- */
-
-static ngx_http_canary_ctx_t *
-ngx_http_canary_get_ctx(ngx_http_request_t *r)
-{
-    ngx_pool_cleanup_t     *cln;
-    ngx_http_canary_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r->main, ngx_http_canary_module);
-
-    if (ctx) {
-        return ctx;
-    }
-
-    for (cln = r->pool->cleanup; cln; cln = cln->next) {
-        if (cln->handler == ngx_http_canary_cleanup) {
-            ctx = cln->data;
-            goto found;
-        }
-    }
-
-    ctx = ngx_palloc(r->pool, sizeof(ngx_http_canary_ctx_t));
-    if (ctx == NULL) {
-        return NULL;
-    }
-
-    ctx->first.conf = NULL;
-    ctx->first.next = NULL;
-    ctx->used = 0;
-
-    cln = &ctx->cleanup;
-
-    cln->handler = ngx_http_canary_cleanup;
-    cln->data = ctx;
-    cln->next = r->pool->cleanup;
-
-    r->pool->cleanup = cln;
-
-found:
-
-    ngx_http_set_ctx(r->main, ctx, ngx_http_canary_module);
-
-    return ctx;
-}
-
-
 static void
-ngx_http_canary_cleanup(void *data)
-{
-    /* void: the handler's address marks the ctx */
-}
-
-
-static void
-ngx_http_canary_select(ngx_http_request_t *r,
+ngx_http_canary_select_keyed(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice)
 {
-    ngx_uint_t               i, bucket;
-    ngx_http_canary_view_t  *view;
+    ngx_http_canary_select(r, conf, choice, 0);
+
+    if (conf->cookie && choice->bucket == NGX_HTTP_CANARY_WHOLE) {
+
+        /* who is not placed by it now gets one for later */
+
+        (void) ngx_http_canary_id(r, conf->cookie);
+    }
+}
+
+
+static ngx_http_canary_inline void
+ngx_http_canary_select(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice,
+    ngx_uint_t by_address)
+{
+    ngx_uint_t                 bucket;
+    ngx_atomic_uint_t          generation;
+    ngx_http_canary_part_t    *part;
+    ngx_http_canary_rule_t    *rule;
+    ngx_http_canary_view_t    *view;
+    ngx_http_canary_entry_t   *entry;
 
     view = &conf->view;
+    entry = conf->entry;
 
-    if (ngx_http_canary_shm_generation(conf->entry) != view->generation) {
+    generation = ngx_http_canary_shm_generation(entry);
+
+    if (ngx_http_canary_rarely(generation != view->generation)) {
         ngx_http_canary_refresh(conf);
+        generation = view->generation;
     }
 
+    choice->generation = generation;
     choice->revision = view->record.revision;
-    choice->cell = NGX_HTTP_CANARY_PINNED;
 
     if (conf->force) {
+
+        /* the value may ask for the choice itself */
+
+        ngx_http_canary_pin(choice, view->stable, NGX_HTTP_CANARY_BY_FORCE);
+
         choice->group = ngx_http_canary_forced(r, conf);
 
         if (choice->group < conf->ngroups) {
-            choice->reason = NGX_HTTP_CANARY_BY_FORCE;
             return;
         }
     }
 
-    choice->group = view->stable;
-
-    if (view->record.lease_ms && ngx_http_canary_lapsed(conf)) {
-        choice->reason = NGX_HTTP_CANARY_BY_LAPSE;
+    if (ngx_http_canary_rarely((ngx_msec_int_t) (ngx_current_msec
+                                                 - view->until) >= 0)
+        && ngx_http_canary_look(conf))
+    {
+        ngx_http_canary_pin(choice, view->stable, NGX_HTTP_CANARY_BY_LAPSE);
         return;
     }
 
-    choice->cell = NGX_HTTP_CANARY_WEIGHTED;
-    choice->reason = NGX_HTTP_CANARY_BY_WEIGHT;
+    if (view->rules) {
+        rule = ngx_http_canary_match(r, view->rules);
 
-    if (view->nparts == 0) {
-        return;
-    }
-
-    bucket = ngx_http_canary_bucket(view->seed,
-                                    conf->key ? ngx_http_canary_value(r,
-                                                                  conf->key)
-                                              : r->connection->addr_text);
-
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "http canary: \"%V\" bucket:%ui",
-                   &conf->upstream->host, bucket);
-
-    for (i = 0; i < view->nparts; i++) {
-        if (bucket < view->parts[i].upto) {
-            choice->group = view->parts[i].group;
-            break;
+        if (rule) {
+            ngx_http_canary_follow(r, conf, choice, rule);
+            return;
         }
     }
 
-    if (choice->group == view->guarded
-        && ngx_http_canary_tripped(conf) == view->guarded)
-    {
-        choice->group = view->stable;
-        choice->cell = NGX_HTTP_CANARY_PINNED;
-        choice->reason = NGX_HTTP_CANARY_BY_GUARD;
+    part = view->parts;
+
+    if (view->nparts) {
+
+        if (!by_address && conf->key) {
+            ngx_http_canary_pin(choice, view->stable,
+                                NGX_HTTP_CANARY_BY_WEIGHT);
+        }
+
+        bucket = ngx_http_canary_find_bucket(r, conf, choice, by_address);
+
+        /* the last part, which is stable's, ends above all buckets */
+
+        while (bucket >= part->upto) {
+            part++;
+        }
+
+        if (part->group == view->guarded
+            && ngx_http_canary_rarely(ngx_http_canary_shm_tripped(entry)
+                                      == generation))
+        {
+            ngx_http_canary_pin(choice, view->stable,
+                                NGX_HTTP_CANARY_BY_GUARD);
+            return;
+        }
     }
+
+    choice->group = part->group;
+    choice->cell = NGX_HTTP_CANARY_WEIGHTED;
+    choice->reason = NGX_HTTP_CANARY_BY_WEIGHT;
+    choice->well = view->well[part->group];
+}
+
+
+/* a rule names a group, or has weights of its own */
+
+static void
+ngx_http_canary_follow(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_choice_t *choice, ngx_http_canary_rule_t *rule)
+{
+    ngx_uint_t               bucket;
+    ngx_http_canary_part_t  *part;
+    ngx_http_canary_view_t  *view;
+
+    view = &conf->view;
+
+    ngx_http_canary_pin(choice, rule->group, NGX_HTTP_CANARY_BY_RULE);
+
+    if (rule->nparts) {
+        bucket = ngx_http_canary_place(r, conf, choice);
+
+        for (part = rule->parts; bucket >= part->upto; part++) {
+            /* void */
+        }
+
+        choice->group = part->group;
+    }
+
+    if (ngx_http_canary_tripped(conf) == choice->group) {
+        ngx_http_canary_pin(choice, view->stable, NGX_HTTP_CANARY_BY_GUARD);
+        return;
+    }
+
+    if (rule->cell != NGX_HTTP_CANARY_PINNED) {
+        choice->cell = rule->cell;
+        choice->well = view->well[choice->group];
+    }
+}
+
+
+ngx_uint_t
+ngx_http_canary_place(ngx_http_request_t *r, ngx_http_canary_srv_conf_t *conf,
+    ngx_http_canary_choice_t *choice)
+{
+    return ngx_http_canary_find_bucket(r, conf, choice, conf->by_address);
+}
+
+
+static ngx_http_canary_inline ngx_uint_t
+ngx_http_canary_find_bucket(ngx_http_request_t *r,
+    ngx_http_canary_srv_conf_t *conf, ngx_http_canary_choice_t *choice,
+    ngx_uint_t by_address)
+{
+    ngx_str_t  key;
+
+    if (by_address) {
+        key = r->connection->addr_text;
+
+    } else {
+        key = conf->key ? ngx_http_canary_value(r, conf->key)
+                        : ngx_http_canary_id(r, conf->cookie);
+    }
+
+    choice->bucket = ngx_http_canary_bucket(conf->view.seed, key.data,
+                                            key.len);
+
+    return choice->bucket;
+}
+
+
+static ngx_inline void
+ngx_http_canary_pin(ngx_http_canary_choice_t *choice, ngx_uint_t group,
+    ngx_http_canary_reason_e reason)
+{
+    choice->group = group;
+    choice->served = group;
+    choice->cell = NGX_HTTP_CANARY_PINNED;
+    choice->reason = reason;
+    choice->well = NULL;
+}
+
+
+/*
+ * Whether the lease has lapsed, and until when that need not be asked again,
+ * nor the half of the guard's window.  A lease that is renewed only ends
+ * later, and another record makes another view.
+ */
+
+static ngx_uint_t
+ngx_http_canary_look(ngx_http_canary_srv_conf_t *conf)
+{
+    ngx_msec_t               until;
+    ngx_msec_int_t           left;
+    ngx_http_canary_side_t  *sides;
+    ngx_http_canary_view_t  *view;
+
+    view = &conf->view;
+
+    if (ngx_http_canary_lapsed(conf)) {
+        return 1;
+    }
+
+    left = NGX_HTTP_CANARY_LOOK;
+
+    if (view->record.lease_ms && !view->record.keep) {
+        left = ngx_min(left, ngx_http_canary_shm_lease_left(conf->entry));
+    }
+
+    ngx_memzero(view->well, sizeof(view->well));
+
+    if (view->guarded < conf->ngroups
+        && ngx_http_canary_shm_half(conf->zone, conf->entry, view->generation,
+                                    &view->record.guard, &sides, &until)
+           == NGX_OK)
+    {
+        left = ngx_min(left, (ngx_msec_int_t) (until - ngx_current_msec));
+
+        view->well[view->stable] = &sides[NGX_HTTP_CANARY_SIDE_STABLE];
+        view->well[view->guarded] = &sides[NGX_HTTP_CANARY_SIDE_CANARY];
+    }
+
+    view->until = ngx_current_msec + left;
+
+    return 0;
 }
 
 
@@ -323,23 +651,23 @@ ngx_http_canary_tripped(ngx_http_canary_srv_conf_t *conf)
 
 
 /*
- * Copies the record and makes of it what a request needs.  Groups other than
- * stable own buckets from 0 on in the order of the configuration, so with two
- * groups a growing weight moves keys in one direction only.  What belongs to
- * a group that the configuration no longer has goes to stable.
+ * Copies the record and makes of it what a request needs.  What belongs to a
+ * group that the configuration no longer has goes to stable.
  */
 
 void
 ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
 {
-    ngx_uint_t                 i, upto;
+    ngx_uint_t                 i;
     ngx_http_canary_view_t    *view;
     ngx_http_canary_record_t  *record;
+
+    static u_char              rules[NGX_HTTP_CANARY_RULES_SIZE];
 
     view = &conf->view;
     record = &view->record;
 
-    view->generation = ngx_http_canary_shm_read(conf->entry, record);
+    view->generation = ngx_http_canary_shm_read(conf->entry, record, rules);
 
     if (view->generation == 0) {
         ngx_memzero(record, sizeof(ngx_http_canary_record_t));
@@ -362,6 +690,7 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
     }
 
     view->removed = ngx_http_canary_removed(conf, record);
+    view->until = ngx_current_msec;
     view->guarded = conf->ngroups;
 
     for (i = 0; i < conf->ngroups; i++) {
@@ -372,27 +701,115 @@ ngx_http_canary_refresh(ngx_http_canary_srv_conf_t *conf)
         }
     }
 
-    upto = 0;
+    view->nparts = ngx_http_canary_make_parts(conf, record->weights,
+                                              view->parts);
 
-    view->nparts = 0;
-
-    for (i = 0; i < conf->ngroups; i++) {
-
-        if (i != view->stable && record->weights[conf->groups[i].slot]) {
-            upto += record->weights[conf->groups[i].slot];
-
-            view->parts[view->nparts].upto = upto;
-            view->parts[view->nparts].group = i;
-            view->nparts++;
-        }
-    }
-
-    view->seed = ngx_http_canary_hash(0, record->salt, record->salt_len);
+    view->seed = record->salt_len < 8
+                 ? ngx_http_canary_hash_short(NGX_HTTP_CANARY_SEED,
+                                              record->salt, record->salt_len)
+                 : ngx_http_canary_hash_long(NGX_HTTP_CANARY_SEED,
+                                             record->salt, record->salt_len);
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "http canary: \"%V\" revision:%uL generation:%uA",
                    &conf->upstream->host, record->revision,
                    view->generation);
+
+    if (record->rules_len || view->rules) {
+        ngx_http_canary_make_rules(conf, rules);
+    }
+}
+
+
+/*
+ * Two groups that are not stable share a range, one grows from its beginning
+ * and the other from its end, so that as long as they fit no growing weight
+ * moves a key but from stable.  What does not fit goes where there is room.
+ */
+
+ngx_uint_t
+ngx_http_canary_make_parts(ngx_http_canary_srv_conf_t *conf,
+    uint16_t *weights, ngx_http_canary_part_t *parts)
+{
+    ngx_uint_t  i, k, n, pair, npairs, from, end, take;
+    ngx_uint_t  group[NGX_HTTP_CANARY_GROUPS], fits[NGX_HTTP_CANARY_GROUPS],
+                over[NGX_HTTP_CANARY_GROUPS];
+
+    n = 0;
+
+    for (i = 0; i < conf->ngroups; i++) {
+        if (i != conf->view.stable) {
+            group[n] = i;
+            over[n++] = weights[conf->groups[i].slot];
+        }
+    }
+
+    npairs = (n + 1) / 2;
+
+    for (i = 0; i < n; i++) {
+        end = (i / 2 + 1) * NGX_HTTP_CANARY_WHOLE / npairs;
+        from = (i / 2) * NGX_HTTP_CANARY_WHOLE / npairs;
+
+        fits[i] = ngx_min(over[i], end - from - (i % 2 ? fits[i - 1] : 0));
+        over[i] -= fits[i];
+    }
+
+    for (k = 0, from = 0, pair = 0; pair < npairs; pair++) {
+        i = 2 * pair;
+        end = (pair + 1) * NGX_HTTP_CANARY_WHOLE / npairs;
+
+        ngx_http_canary_add_part(parts, &k, &from, fits[i], group[i]);
+
+        if (i + 1 < n) {
+            end -= fits[i + 1];
+        }
+
+        for (i = 0; i < n; i++) {
+            take = ngx_min(over[i], end - from);
+            over[i] -= take;
+
+            ngx_http_canary_add_part(parts, &k, &from, take, group[i]);
+        }
+
+        ngx_http_canary_add_part(parts, &k, &from, end - from,
+                                 conf->view.stable);
+
+        i = 2 * pair + 1;
+
+        if (i < n) {
+            ngx_http_canary_add_part(parts, &k, &from, fits[i], group[i]);
+        }
+    }
+
+    /* who is in no part is stable's */
+
+    if (k && parts[k - 1].group == conf->view.stable) {
+        k--;
+    }
+
+    parts[k].upto = NGX_HTTP_CANARY_WHOLE;
+    parts[k].group = conf->view.stable;
+
+    return k;
+}
+
+
+static void
+ngx_http_canary_add_part(ngx_http_canary_part_t *parts, ngx_uint_t *n,
+    ngx_uint_t *from, ngx_uint_t size, ngx_uint_t group)
+{
+    if (size == 0) {
+        return;
+    }
+
+    *from += size;
+
+    if (*n == 0 || parts[*n - 1].group != group) {
+        parts[*n].group = group;
+        (*n)++;
+    }
+
+    parts[*n - 1].upto = *from;
 }
 
 
@@ -424,197 +841,126 @@ ngx_http_canary_removed(ngx_http_canary_srv_conf_t *conf,
 }
 
 
-static ngx_uint_t
-ngx_http_canary_bucket(uint64_t seed, ngx_str_t key)
+static ngx_http_canary_inline ngx_uint_t
+ngx_http_canary_bucket(uint64_t seed, u_char *data, size_t len)
 {
-    uint64_t  h;
+    uint64_t  hash;
 
-    if (key.len == 0) {
+    if (len >= 8) {
+        hash = ngx_http_canary_hash_long(seed, data, len);
+
+    } else if (len) {
+        hash = ngx_http_canary_hash_short(seed, data, len);
+
+    } else {
         return ngx_random() % NGX_HTTP_CANARY_WHOLE;
     }
 
-    h = ngx_http_canary_hash(seed, key.data, key.len);
-
-    return (ngx_uint_t) (((h >> 32) * NGX_HTTP_CANARY_WHOLE) >> 32);
+    return (ngx_uint_t) (((hash >> 32) * NGX_HTTP_CANARY_WHOLE) >> 32);
 }
 
 
 /*
- * Words of eight bytes, little endian on every machine of a fleet, the last
- * one overlapping the one before, with the finalizer of splitmix64.
+ * After wyhash (Wang Yi): words of eight bytes, little endian on every machine
+ * of a fleet, two at a time, the last two overlapping those before them.  The
+ * seed must not be zero.
  */
 
-static ngx_inline uint64_t
-ngx_http_canary_hash(uint64_t seed, u_char *data, size_t len)
+static ngx_http_canary_inline uint64_t
+ngx_http_canary_hash_long(uint64_t seed, u_char *data, size_t len)
 {
-    uint64_t  h, word;
+    size_t    n;
+    uint64_t  a;
 
-    h = seed ^ (len * 0x9e3779b97f4a7c15);
+    a = ngx_http_canary_word(data);
 
-    if (len >= 8) {
+    if (len > 16) {
 
-        for ( /* void */ ; len > 8; len -= 8, data += 8) {
-
-            h = (h ^ ngx_http_canary_word(data)) * 0xd6e8feb86659fd93;
-            h ^= h >> 32;
-
-            if (len < 16) {
-                data -= 16 - len;
-                len = 16;
-            }
+        for (n = len; n > 16; n -= 16, data += 16) {
+            seed = ngx_http_canary_mix(
+                         ngx_http_canary_word(data) ^ 0x4b33a62ed433d4a3,
+                         ngx_http_canary_word(data + 8) ^ seed);
         }
 
-        word = ngx_http_canary_word(data);
-
-    } else {
-
-        for (word = 0; len; len--) {
-            word = word << 8 | data[len - 1];
-        }
+        data -= len - n;
+        a = ngx_http_canary_word(data + len - 16);
     }
 
-    h ^= word;
-    h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9;
-    h = (h ^ (h >> 27)) * 0x94d049bb133111eb;
+    return ngx_http_canary_finish(seed, a,
+                                  ngx_http_canary_word(data + len - 8), len);
+}
 
-    return h ^ (h >> 31);
+
+static uint64_t
+ngx_http_canary_hash_short(uint64_t seed, u_char *data, size_t len)
+{
+    size_t    n;
+    uint64_t  a;
+
+    for (a = 0, n = len; n; n--) {
+        a = a << 8 | data[n - 1];
+    }
+
+    return ngx_http_canary_finish(seed, a, a >> 32, len);
+}
+
+
+static ngx_inline uint64_t
+ngx_http_canary_finish(uint64_t seed, uint64_t a, uint64_t b, size_t len)
+{
+    return ngx_http_canary_mix(ngx_http_canary_mix(a ^ 0xa0761d6478bd642f,
+                                                   b ^ seed)
+                               ^ len, 0xe7037ed1a0b428db);
+}
+
+
+/* both halves of the product */
+
+static ngx_inline uint64_t
+ngx_http_canary_mix(uint64_t a, uint64_t b)
+{
+#if (__SIZEOF_INT128__)
+
+    __extension__ unsigned __int128  p;
+
+    p = a;
+    p *= b;
+
+    return (uint64_t) p ^ (uint64_t) (p >> 64);
+
+#else
+
+    uint64_t  low, mid, high;
+
+    low = (a & 0xffffffff) * (b & 0xffffffff);
+    mid = (a >> 32) * (b & 0xffffffff) + (low >> 32);
+    high = (a >> 32) * (b >> 32) + (mid >> 32);
+    mid = (a & 0xffffffff) * (b >> 32) + (mid & 0xffffffff);
+    high += mid >> 32;
+
+    return (mid << 32 | (low & 0xffffffff)) ^ high;
+
+#endif
 }
 
 
 static ngx_inline uint64_t
 ngx_http_canary_word(u_char *p)
 {
+#if (NGX_HAVE_LITTLE_ENDIAN)
+
+    uint64_t  word;
+
+    ngx_memcpy(&word, p, 8);
+
+    return word;
+
+#else
+
     return (uint64_t) p[0] | (uint64_t) p[1] << 8
            | (uint64_t) p[2] << 16 | (uint64_t) p[3] << 24
            | (uint64_t) p[4] << 32 | (uint64_t) p[5] << 40
            | (uint64_t) p[6] << 48 | (uint64_t) p[7] << 56;
-}
 
-
-ngx_int_t
-ngx_http_canary_add_variables(ngx_conf_t *cf)
-{
-    ngx_http_variable_t  *var, *v;
-
-    for (v = ngx_http_canary_vars; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_canary_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
-    uintptr_t data)
-{
-    u_char                      *p;
-    ngx_str_t                   *s;
-    ngx_http_canary_ctx_t       *ctx;
-    ngx_http_canary_choice_t    *choice;
-    ngx_http_canary_srv_conf_t  *conf;
-
-    conf = ngx_http_canary_find_conf(r);
-
-    if (conf == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    choice = ngx_http_canary_choose(r, conf, &ctx);
-    if (choice == NULL) {
-        return NGX_ERROR;
-    }
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    if (data == NGX_HTTP_CANARY_VAR_REVISION) {
-        p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        v->data = p;
-        v->len = ngx_sprintf(p, "%uL", choice->revision) - p;
-
-        return NGX_OK;
-    }
-
-    switch (data) {
-
-    case NGX_HTTP_CANARY_VAR_GROUP:
-        s = &conf->groups[choice->group].name;
-        break;
-
-    case NGX_HTTP_CANARY_VAR_SERVED:
-        s = &conf->groups[choice->served].name;
-        break;
-
-    default: /* NGX_HTTP_CANARY_VAR_REASON */
-        s = &ngx_http_canary_reasons[choice->reason];
-    }
-
-    v->data = s->data;
-    v->len = s->len;
-
-    return NGX_OK;
-}
-
-
-/* the canary upstream that this request is passed to, as the core finds it */
-
-static ngx_http_canary_srv_conf_t *
-ngx_http_canary_find_conf(ngx_http_request_t *r)
-{
-    ngx_str_t                      *host;
-    ngx_uint_t                      i;
-    ngx_http_upstream_t            *u;
-    ngx_http_canary_srv_conf_t     *conf, **confs;
-    ngx_http_canary_main_conf_t    *cmcf;
-    ngx_http_upstream_srv_conf_t   *uscf;
-
-    u = r->upstream;
-
-    if (u == NULL || u->conf == NULL) {
-        return NULL;
-    }
-
-    if (u->resolved == NULL) {
-        uscf = u->conf->upstream;
-
-        if (uscf == NULL || uscf->srv_conf == NULL) {
-            return NULL;
-        }
-
-        conf = ngx_http_conf_upstream_srv_conf(uscf, ngx_http_canary_module);
-
-        return conf->zone ? conf : NULL;
-    }
-
-    host = &u->resolved->host;
-
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
-    confs = cmcf->upstreams.elts;
-
-    for (i = 0; i < cmcf->upstreams.nelts; i++) {
-        uscf = confs[i]->upstream;
-
-        if (uscf->host.len == host->len
-            && ((uscf->port == 0 && u->resolved->no_port)
-                || uscf->port == u->resolved->port)
-            && ngx_strncasecmp(uscf->host.data, host->data, host->len) == 0)
-        {
-            return confs[i];
-        }
-    }
-
-    return NULL;
+#endif
 }

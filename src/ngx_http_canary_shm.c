@@ -1,72 +1,11 @@
 
+/*
+ * The life of the zone, the names and the counters in it.
+ */
+
+
 #include "ngx_http_canary.h"
-
-
-#define NGX_HTTP_CANARY_MAGIC        0x43414e31  /* "CAN1" */
-#define NGX_HTTP_CANARY_LAYOUT       1
-#define NGX_HTTP_CANARY_MAX_SHARDS   64
-
-
-typedef struct {
-    u_char                           len;
-    u_char                           data[NGX_HTTP_CANARY_NAME_LEN];
-} ngx_http_canary_name_t;
-
-
-/* [0] of stable, [1] of the guarded group */
-
-typedef struct {
-    ngx_atomic_t                     attempts[2];
-    ngx_atomic_t                     failures[2];
-} ngx_http_canary_window_t;
-
-
-struct ngx_http_canary_entry_s {
-    ngx_http_canary_head_t           head;        /* must be first */
-
-    /* the record is slot[head.generation & 1] */
-
-    ngx_http_canary_record_t         slot[2];
-
-    /* the guard's window in two halves: [half & 1] is the present one */
-
-    ngx_atomic_t                     half;
-    ngx_atomic_t                     guarded;     /* the record's generation */
-    ngx_http_canary_window_t         window[2];
-
-    ngx_atomic_t                     nslots;
-    ngx_str_t                        names[NGX_HTTP_CANARY_SLOTS];
-    ngx_http_canary_name_t           bytes[NGX_HTTP_CANARY_SLOTS];
-    ngx_http_canary_shard_t         *cells[NGX_HTTP_CANARY_SLOTS]
-                                          [NGX_HTTP_CANARY_CELLS];
-    size_t                           len;
-    u_char                           name[1];
-};
-
-
-struct ngx_http_canary_shctx_s {
-    uint32_t                         magic;
-    uint32_t                         layout;
-    uint64_t                         boot;
-    ngx_atomic_t                     generation;
-    ngx_atomic_t                     persisted;
-    ngx_atomic_t                     refused;
-    ngx_atomic_t                     state_errors;
-    ngx_uint_t                       state;
-    ngx_uint_t                       shards;
-
-    /* pages are taken, never given back */
-
-    u_char                          *base;
-    ngx_uint_t                       pages;
-    ngx_uint_t                       used;
-
-    ngx_http_canary_entry_t        **entries;
-    ngx_uint_t                       capacity;
-    ngx_uint_t                       nentries;
-
-    void                            *drains[NGX_HTTP_CANARY_DRAIN_PAGES];
-};
+#include "ngx_http_canary_layout.h"
 
 
 static ngx_int_t ngx_http_canary_shm_create(ngx_http_canary_zone_t *zone);
@@ -78,8 +17,6 @@ static ngx_uint_t ngx_http_canary_shm_add_slot(
 static size_t ngx_http_canary_shm_need(ngx_http_canary_zone_t *zone,
     ngx_uint_t shards);
 static ngx_int_t ngx_http_canary_shm_small(ngx_http_canary_zone_t *zone);
-static void *ngx_http_canary_shm_pages(ngx_http_canary_shctx_t *sh,
-    ngx_uint_t n);
 static uint64_t ngx_http_canary_shm_boot(ngx_http_canary_shctx_t *sh);
 
 
@@ -99,6 +36,11 @@ ngx_http_canary_shm_init_zone(ngx_shm_zone_t *shm_zone, void *data)
         /* a reload: old workers are using it, and it may yet fail */
 
         zone->sh = ozone->sh;
+
+        zone->moved = zone->state.len
+                      && (zone->state.len != ozone->state.len
+                          || ngx_memcmp(zone->state.data, ozone->state.data,
+                                        zone->state.len) != 0);
 
         if (zone->sh->magic != NGX_HTTP_CANARY_MAGIC
             || zone->sh->layout != NGX_HTTP_CANARY_LAYOUT)
@@ -133,6 +75,15 @@ ngx_http_canary_shm_init_zone(ngx_shm_zone_t *shm_zone, void *data)
     if (rc != NGX_OK) {
         return rc;
     }
+
+    ngx_log_debug5(NGX_LOG_DEBUG_CORE, shm_zone->shm.log, 0,
+                   "canary_zone \"%V\": %uz bytes an upstream, %uz a group "
+                   "and kind of placement, %ui of %ui pages taken",
+                   &zone->name,
+                   (size_t) ngx_align(sizeof(ngx_http_canary_entry_t),
+                                      NGX_HTTP_CANARY_PAGE),
+                   sizeof(ngx_http_canary_shard_t) * zone->sh->shards,
+                   zone->sh->used, zone->sh->pages);
 
     if (ozone == NULL && zone->state.len) {
 
@@ -337,7 +288,7 @@ static ngx_uint_t
 ngx_http_canary_shm_add_slot(ngx_http_canary_entry_t *entry, ngx_str_t *name)
 {
     ngx_uint_t               slot;
-    ngx_http_canary_name_t  *bytes;
+    ngx_http_canary_text_t  *bytes;
 
     slot = entry->nslots;
 
@@ -445,7 +396,7 @@ ngx_http_canary_shm_small(ngx_http_canary_zone_t *zone)
 
 /* the mutex is held, or nobody else has the zone yet; fresh pages are zero */
 
-static void *
+void *
 ngx_http_canary_shm_pages(ngx_http_canary_shctx_t *sh, ngx_uint_t n)
 {
     u_char  *p;
@@ -618,214 +569,6 @@ ngx_http_canary_shm_find_slot(ngx_http_canary_entry_t *entry, ngx_str_t *name)
 }
 
 
-ngx_msec_int_t
-ngx_http_canary_shm_lease_left(ngx_http_canary_entry_t *entry)
-{
-    ngx_msec_int_t  left;
-
-    left = (ngx_msec_int_t) (entry->head.deadline - ngx_current_msec);
-
-    return ngx_max(left, 0);
-}
-
-
-ngx_atomic_uint_t
-ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
-    ngx_http_canary_record_t *record)
-{
-    ngx_atomic_uint_t  generation;
-
-    for ( ;; ) {
-        generation = entry->head.generation;
-
-        if (generation == 0) {
-            return 0;
-        }
-
-        ngx_memory_barrier();
-
-        ngx_memcpy(record, &entry->slot[generation & 1],
-                   sizeof(ngx_http_canary_record_t));
-
-        ngx_memory_barrier();
-
-        /* the slot is overwritten only after one more generation */
-
-        if (entry->head.generation == generation) {
-            return generation;
-        }
-    }
-}
-
-
-ngx_int_t
-ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
-    ngx_http_canary_entry_t *entry, ngx_http_canary_record_t *record,
-    uint64_t *present)
-{
-    ngx_int_t                  rc;
-    ngx_atomic_uint_t          generation;
-    ngx_http_canary_record_t  *old;
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    generation = entry->head.generation;
-    old = &entry->slot[generation & 1];
-
-    *present = generation ? old->revision : 0;
-
-    if (record->revision <= *present) {
-
-        rc = (generation
-              && ngx_memcmp(record, old, sizeof(ngx_http_canary_record_t))
-                 == 0)
-             ? NGX_DONE : NGX_DECLINED;
-
-        goto done;
-    }
-
-    /* before the record: if we die here, the file is written once too often */
-
-    zone->sh->generation++;
-
-    if (record->lease_ms) {
-
-        /*
-         * before the record too, which must not be seen lapsed; at the worst
-         * it lengthens the lease of the one that it replaces
-         */
-
-        entry->head.deadline = ngx_current_msec + record->lease_ms;
-    }
-
-    ngx_memcpy(&entry->slot[(generation + 1) & 1], record,
-               sizeof(ngx_http_canary_record_t));
-
-    ngx_memory_barrier();
-
-    entry->head.generation = generation + 1;
-
-    rc = NGX_OK;
-
-done:
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    return rc;
-}
-
-
-ngx_int_t
-ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
-    ngx_http_canary_entry_t *entry, uint64_t revision, uint64_t *present)
-{
-    ngx_int_t                  rc;
-    ngx_http_canary_record_t  *record;
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    record = &entry->slot[entry->head.generation & 1];
-
-    *present = entry->head.generation ? record->revision : 0;
-
-    if (*present == revision && *present && record->lease_ms) {
-        entry->head.deadline = ngx_current_msec + record->lease_ms;
-        rc = NGX_OK;
-
-    } else {
-        rc = NGX_DECLINED;
-    }
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    return rc;
-}
-
-
-/*
- * Failures are counted under the mutex, which makes the one that trips exact:
- * there are few of them, or there is nothing more important.  What went well
- * takes it only where a new half begins.
- */
-
-ngx_int_t
-ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
-    ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
-    ngx_http_canary_guard_t *guard, ngx_uint_t canary, ngx_uint_t failed)
-{
-    uint64_t                   attempts[2], failures[2];
-    ngx_int_t                  rc;
-    ngx_atomic_uint_t          half;
-    ngx_http_canary_window_t  *w;
-
-    half = ngx_current_msec / (guard->window_ms / 2);
-
-    if (!failed && entry->half == half && entry->guarded == generation) {
-        ngx_http_canary_count(&entry->window[half & 1].attempts[canary], 1);
-        return NGX_OK;
-    }
-
-    rc = NGX_OK;
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    if (entry->head.generation != generation
-        || entry->head.tripped == generation)
-    {
-        /* of a record that is gone, or nothing is left to be done */
-
-        goto done;
-    }
-
-    w = entry->window;
-
-    if (entry->guarded != generation
-        || (ngx_atomic_int_t) (half - entry->half) > 1)
-    {
-        ngx_memzero(w, sizeof(entry->window));
-        entry->guarded = generation;
-        entry->half = half;
-
-    } else if ((ngx_atomic_int_t) (half - entry->half) == 1) {
-        ngx_memzero(&w[half & 1], sizeof(ngx_http_canary_window_t));
-        entry->half = half;
-    }
-
-    /* a worker whose clock is behind counts for the half that is now */
-
-    half = entry->half & 1;
-
-    ngx_http_canary_count(&w[half].attempts[canary], 1);
-
-    if (!failed) {
-        goto done;
-    }
-
-    ngx_http_canary_count(&w[half].failures[canary], 1);
-
-    attempts[0] = w[0].attempts[0] + w[1].attempts[0];
-    attempts[1] = w[0].attempts[1] + w[1].attempts[1];
-    failures[0] = w[0].failures[0] + w[1].failures[0];
-    failures[1] = w[0].failures[1] + w[1].failures[1];
-
-    /* stable does clearly better: at most half the canary's share fails */
-
-    if (failures[1] >= guard->failures
-        && failures[1] * NGX_HTTP_CANARY_WHOLE >= attempts[1] * guard->ratio
-        && 2 * failures[0] * attempts[1] <= failures[1] * attempts[0])
-    {
-        entry->head.tripped = generation;
-        rc = NGX_DONE;
-    }
-
-done:
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    return rc;
-}
-
-
 ngx_http_canary_shard_t *
 ngx_http_canary_shm_shard(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_uint_t slot, ngx_uint_t cell)
@@ -912,92 +655,4 @@ ngx_http_canary_shm_sum(ngx_http_canary_zone_t *zone,
     }
 
     return NGX_OK;
-}
-
-
-void
-ngx_http_canary_shm_loaded(ngx_http_canary_zone_t *zone)
-{
-    zone->sh->persisted = zone->sh->generation;
-}
-
-
-ngx_uint_t
-ngx_http_canary_shm_dirty(ngx_http_canary_zone_t *zone)
-{
-    return zone->sh->persisted < zone->sh->generation;
-}
-
-
-ngx_int_t
-ngx_http_canary_shm_snapshot(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
-    ngx_array_t *saved, ngx_atomic_uint_t *generation)
-{
-    ngx_uint_t                 i, n;
-    ngx_http_canary_entry_t   *entry;
-    ngx_http_canary_saved_t   *s;
-    ngx_http_canary_shctx_t   *sh;
-
-    sh = zone->sh;
-    n = sh->nentries;
-
-    if (ngx_array_init(saved, pool, n ? n : 1,
-                       sizeof(ngx_http_canary_saved_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    *generation = sh->generation;
-
-    for (i = 0; i < n; i++) {
-        entry = sh->entries[i];
-
-        if (entry->head.generation == 0) {
-            continue;
-        }
-
-        s = ngx_array_push(saved);
-
-        s->entry = entry;
-        s->record = entry->slot[entry->head.generation & 1];
-    }
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    return NGX_OK;
-}
-
-
-/*
- * Makes a written file the state file, unless a later one is there already.
- * Only the rename is under the mutex.
- */
-
-ngx_int_t
-ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
-    ngx_atomic_uint_t generation, u_char *temp, u_char *file)
-{
-    ngx_int_t  rc;
-
-    rc = NGX_DECLINED;
-
-    ngx_shmtx_lock(&zone->shpool->mutex);
-
-    if (zone->sh->persisted < generation) {
-
-        if (ngx_rename_file(temp, file) == NGX_FILE_ERROR) {
-            rc = NGX_ERROR;
-
-        } else {
-            zone->sh->persisted = generation;
-            rc = NGX_OK;
-        }
-    }
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    return rc;
 }

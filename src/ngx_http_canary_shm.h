@@ -1,7 +1,7 @@
 
 /*
- * The shared zone: routing records and counters.  Only ngx_http_canary_shm.c
- * knows how they lie in it.
+ * The shared zone: routing records and counters.  How they lie in it is in
+ * ngx_http_canary_layout.h.
  *
  * Nothing here is ever repaired: pages are taken once by a counter that is
  * raised before they are used, a record is published by one store, and no
@@ -23,8 +23,10 @@
 #define NGX_HTTP_CANARY_SALT_LEN     64
 #define NGX_HTTP_CANARY_WHOLE        10000  /* 100.00 % */
 #define NGX_HTTP_CANARY_BUCKETS      384
-#define NGX_HTTP_CANARY_PAGE         4096
+#define NGX_HTTP_CANARY_RULES        16
+#define NGX_HTTP_CANARY_RULES_SIZE   16384  /* of their text */
 #define NGX_HTTP_CANARY_DRAIN_PAGES  8
+#define NGX_HTTP_CANARY_PAGE         4096
 
 #define NGX_HTTP_CANARY_NO_SLOT      NGX_HTTP_CANARY_SLOTS
 
@@ -43,6 +45,7 @@ typedef enum {
     NGX_HTTP_CANARY_BY_LAPSE,
     NGX_HTTP_CANARY_BY_GUARD,
     NGX_HTTP_CANARY_BY_FAILOVER,
+    NGX_HTTP_CANARY_BY_RULE,
     NGX_HTTP_CANARY_REASONS
 } ngx_http_canary_reason_e;
 
@@ -106,6 +109,8 @@ typedef struct {
     u_char                           salt_len;
     u_char                           salt[NGX_HTTP_CANARY_SALT_LEN];
     ngx_http_canary_guard_t          guard;
+    uint32_t                         rules_len;      /* of their text */
+    uint32_t                         spare;
 } ngx_http_canary_record_t;
 
 
@@ -118,6 +123,22 @@ typedef struct {
                                                         the guard ended */
     ngx_atomic_t                     pad[5];
 } ngx_http_canary_head_t;
+
+
+/* half of the guard's window, of one side */
+
+typedef struct {
+    ngx_atomic_t                     generation;     /* of the record */
+    ngx_atomic_t                     attempts;
+    ngx_atomic_t                     failures;
+} ngx_http_canary_side_t;
+
+
+/* a group may be on neither */
+
+#define NGX_HTTP_CANARY_SIDE_STABLE  0
+#define NGX_HTTP_CANARY_SIDE_CANARY  1
+#define NGX_HTTP_CANARY_SIDES        2
 
 
 typedef struct ngx_http_canary_entry_s  ngx_http_canary_entry_t;
@@ -137,6 +158,7 @@ typedef struct {
     ngx_uint_t                       line;
     ngx_event_t                      event;          /* of the state file */
     ngx_uint_t                       unsaved;        /* failed, was said */
+    ngx_uint_t                       moved;          /* the state file */
 } ngx_http_canary_zone_t;
 
 
@@ -188,30 +210,42 @@ ngx_uint_t ngx_http_canary_shm_find_slot(ngx_http_canary_entry_t *entry,
 
 /* records */
 
+/* the generation; text, of NGX_HTTP_CANARY_RULES_SIZE, takes its rules */
 ngx_atomic_uint_t ngx_http_canary_shm_read(ngx_http_canary_entry_t *entry,
-    ngx_http_canary_record_t *record);
+    ngx_http_canary_record_t *record, u_char *text);
 ngx_msec_int_t ngx_http_canary_shm_lease_left(
     ngx_http_canary_entry_t *entry);
 
 /*
  * NGX_OK: published for all workers;  NGX_DONE: it is the present record;
- * NGX_DECLINED: the revision is not above *present
+ * NGX_DECLINED: the revision is not above *present;
+ * NGX_ERROR: the zone has no room for rules
  */
 ngx_int_t ngx_http_canary_shm_put(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_http_canary_record_t *record,
-    uint64_t *present);
+    ngx_str_t *rules, uint64_t *present);
 
 /* NGX_DECLINED: the record has another revision or no lease */
 ngx_int_t ngx_http_canary_shm_renew(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, uint64_t revision, uint64_t *present);
 
 /*
- * The outcome of an attempt on the guarded group (canary) or on stable, under
- * the record of that generation.  NGX_DONE: this one has tripped the guard.
+ * A failed attempt on the guarded group or on stable, under the record of that
+ * generation.  NGX_DONE: this one has tripped the guard.
  */
 ngx_int_t ngx_http_canary_shm_guard(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
-    ngx_http_canary_guard_t *guard, ngx_uint_t canary, ngx_uint_t failed);
+    ngx_http_canary_guard_t *guard, ngx_uint_t side);
+
+/*
+ * The half that is now, in which attempts that go well are counted as long as
+ * its generation is theirs, and when it ends.  NGX_DECLINED: the record has
+ * another generation, or its guard has tripped.
+ */
+ngx_int_t ngx_http_canary_shm_half(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_entry_t *entry, ngx_atomic_uint_t generation,
+    ngx_http_canary_guard_t *guard, ngx_http_canary_side_t **sides,
+    ngx_msec_t *until);
 
 /* counters */
 

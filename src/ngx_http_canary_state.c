@@ -107,8 +107,9 @@ static ngx_int_t
 ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
     ngx_http_canary_out_t *out, ngx_atomic_uint_t *generation)
 {
+    u_char                   *text;
     uint32_t                  crc;
-    ngx_str_t                 name;
+    ngx_str_t                 name, rules;
     ngx_uint_t                i;
     ngx_array_t               saved;
     ngx_chain_t              *cl;
@@ -123,6 +124,11 @@ ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
 
     s = saved.elts;
 
+    text = ngx_pnalloc(pool, NGX_HTTP_CANARY_RULES_SIZE);
+    if (text == NULL) {
+        return NGX_ERROR;
+    }
+
     ngx_http_canary_out_init(out, pool);
 
     ngx_http_canary_print(out, "{\"upstreams\": {");
@@ -132,7 +138,17 @@ ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
         ngx_http_canary_print_string(out,
                                 ngx_http_canary_shm_name(s[i].entry, &name));
         ngx_http_canary_print(out, ": ");
-        ngx_http_canary_print_record(out, s[i].entry, &s[i].record);
+
+        /* a record that came meanwhile is welcome, with its rules */
+
+        if (s[i].record.rules_len) {
+            (void) ngx_http_canary_shm_read(s[i].entry, &s[i].record, text);
+        }
+
+        rules.len = s[i].record.rules_len;
+        rules.data = text;
+
+        ngx_http_canary_print_record(out, s[i].entry, &s[i].record, &rules);
     }
 
     ngx_http_canary_print(out, "\n},\n\"drained\": ");
@@ -288,6 +304,15 @@ ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
 
     if (zone->state.len == 0) {
         return NGX_OK;
+    }
+
+    if (zone->moved) {
+
+        /* the new file has nothing yet */
+
+        ngx_shmtx_lock(&zone->shpool->mutex);
+        ngx_http_canary_shm_touch(zone);
+        ngx_shmtx_unlock(&zone->shpool->mutex);
     }
 
     dir = ngx_http_canary_state_dir(zone, cycle->pool);

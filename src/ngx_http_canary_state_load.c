@@ -20,7 +20,7 @@ static ngx_http_canary_state_e ngx_http_canary_state_check(
     ngx_http_canary_zone_t *zone, ngx_log_t *log, ngx_str_t *text,
     ngx_str_t *body);
 static ngx_uint_t ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone,
-    ngx_log_t *log, cJSON *json);
+    ngx_pool_t *pool, ngx_log_t *log, cJSON *json);
 static void ngx_http_canary_state_claim(ngx_http_canary_zone_t *zone,
     ngx_http_canary_entry_t *entry, cJSON *json);
 
@@ -45,7 +45,7 @@ ngx_http_canary_state_load(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
         return NGX_OK;
     }
 
-    (void) ngx_http_canary_state_apply(zone, log, json);
+    (void) ngx_http_canary_state_apply(zone, pool, log, json);
 
     ngx_http_canary_drain_load(zone,
                           cJSON_GetObjectItemCaseSensitive(json, "drained"),
@@ -78,7 +78,7 @@ ngx_http_canary_state_merge(ngx_http_canary_zone_t *zone, ngx_log_t *log)
     if (ngx_http_canary_state_parse(zone, pool, log, &json)
         == NGX_HTTP_CANARY_STATE_LOADED)
     {
-        if (ngx_http_canary_state_apply(zone, log, json)) {
+        if (ngx_http_canary_state_apply(zone, pool, log, json)) {
             ngx_shmtx_lock(&zone->shpool->mutex);
             ngx_http_canary_shm_touch(zone);
             ngx_shmtx_unlock(&zone->shpool->mutex);
@@ -247,12 +247,13 @@ ngx_http_canary_state_check(ngx_http_canary_zone_t *zone, ngx_log_t *log,
 /* true if the table knows of later records than these */
 
 static ngx_uint_t
-ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
-    cJSON *json)
+ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
+    ngx_log_t *log, cJSON *json)
 {
     cJSON                        *upstreams, *item;
     uint64_t                      present;
-    ngx_str_t                    *name;
+    ngx_int_t                     rc;
+    ngx_str_t                    *name, rules;
     ngx_uint_t                    i, behind;
     ngx_http_canary_error_t       error;
     ngx_http_canary_record_t      record;
@@ -289,8 +290,10 @@ ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
 
         ngx_http_canary_state_claim(zone, confs[i]->entry, item);
 
-        if (ngx_http_canary_parse_record(item, confs[i]->entry, &record,
-                                         &error)
+        /* rules of places stay, and match nobody without canary_geoip */
+
+        if (ngx_http_canary_parse_record(item, pool, confs[i]->entry, 1,
+                                         &record, &rules, &error)
             != NGX_OK)
         {
             ngx_log_error(NGX_LOG_ERR, log, 0,
@@ -300,10 +303,17 @@ ngx_http_canary_state_apply(ngx_http_canary_zone_t *zone, ngx_log_t *log,
             continue;
         }
 
-        if (ngx_http_canary_shm_put(zone, confs[i]->entry, &record, &present)
-            == NGX_DECLINED)
-        {
+        rc = ngx_http_canary_shm_put(zone, confs[i]->entry, &record, &rules,
+                                     &present);
+
+        if (rc == NGX_DECLINED) {
             behind = 1;
+
+        } else if (rc == NGX_ERROR) {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "record of canary upstream \"%V\" in state file "
+                          "\"%V\" is ignored: canary_zone \"%V\" is full",
+                          name, &zone->state, &zone->name);
         }
     }
 

@@ -49,7 +49,9 @@ ngx_http_canary_print_upstream(ngx_http_canary_out_t *out,
     ngx_http_canary_print_head(out, conf->zone);
 
     ngx_http_canary_print(out, ",\n \"record\": ");
-    ngx_http_canary_print_record(out, conf->entry, &conf->view.record);
+    ngx_http_canary_print_record(out, conf->entry, &conf->view.record,
+                                 conf->view.rules ? &conf->view.rules->text
+                                                  : NULL);
 
     ngx_http_canary_print(out, ",\n \"effective\": ");
     ngx_http_canary_print_effective(out, conf);
@@ -162,7 +164,13 @@ ngx_http_canary_print_group(ngx_http_canary_out_t *out,
         if (ngx_http_canary_shm_sum(conf->zone, conf->entry, slot, i, &sum)
             != NGX_OK)
         {
-            break;
+            continue;
+        }
+
+        /* those before it that were never used */
+
+        for ( /* void */ ; n < i; n++) {
+            ngx_http_canary_print(out, n ? ", null" : "null");
         }
 
         ngx_http_canary_print(out, n++ ? ", " : "");

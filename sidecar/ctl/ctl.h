@@ -25,24 +25,29 @@ typedef struct {
     bool          fell_back;       /* to CTL_TCP: there is no CTL_SOCKET */
     bool          json;
     bool          wait;
+    long          wait_ms;         /* of seed; 0: as long as it takes */
+    bool          follow;
     long          timeout_ms;      /* of a request */
     const char   *token_file;
     const char   *cacert;
     bool          insecure;        /* the token may cross a network in clear */
     char         *token;           /* secret; owned; NULL: none */
     const char   *file;
+    const char   *config;
+    const char   *state_file;
+    const char   *unavailable;
     const char   *upstream;
     const char   *state;
     const char   *reason;
     long          limit;
     long          revision;        /* -1: not given */
+    long          runs;            /* 0: not given */
+    long          seed;
+    const char   *simulated;       /* the case; NULL: all */
     const char   *role;            /* of token */
     const char   *upstreams;
     const char   *expires;
     const char   *hash;
-    long          runs;            /* 0: not given */
-    long          seed;
-    const char   *simulated;       /* the case; NULL: all */
     cJSON        *spec;            /* what flags say of it; owned */
     int           count;           /* of positional arguments */
     char        **values;
@@ -64,6 +69,14 @@ typedef struct {
 int ctl_call(const ctl_args_t *args, const char *method, const char *path,
     const cJSON *body, ctl_reply_t *reply);
 void ctl_reply_free(ctl_reply_t *reply);
+/*
+ * A GET whose answer has no end: got is called with each line of it, without
+ * its end, and ends it by returning false.  last (NULL: none) is sent as
+ * Last-Event-ID.  0 if it ended with a 2xx, else CTL_FAILED with reply->error.
+ */
+int ctl_stream(const ctl_args_t *args, const char *path, const char *last,
+    bool (*got)(void *arg, const char *line), void *arg,
+    ctl_reply_t *reply);
 /* "/v1/rollouts/ID" and what follows, or the newest of --upstream; 0 or an
  * exit code after an error message. */
 int ctl_rollout_path(const ctl_args_t *args, const char *tail, char *path,
@@ -87,7 +100,17 @@ int ctl_list(const ctl_args_t *args, const char *command);
 int ctl_watch(const ctl_args_t *args, const char *command);
 int ctl_command(const ctl_args_t *args, const char *command);
 int ctl_judge(const ctl_args_t *args, const char *command);
+int ctl_explain(const ctl_args_t *args, const char *command);
+int ctl_events(const ctl_args_t *args, const char *command);
+int ctl_replay(const ctl_args_t *args, const char *command);
+int ctl_seed(const ctl_args_t *args, const char *command);
+int ctl_simulate(const ctl_args_t *args, const char *command);
+
+/* start.c: the spec of -f and the flags, {} without any; the caller owns it;
+ * NULL: *rc is the exit code after an error message. */
+cJSON *ctl_spec(const ctl_args_t *args, int *rc);
 int ctl_token(const ctl_args_t *args, const char *command);
+int ctl_import(const ctl_args_t *args, const char *command);
 
 /* secret.c.  Finds the token that goes with requests: flag, file, $CANARY_TOKEN
  * or $CANARY_TOKEN_FILE; 0 or an exit code after an error message. */
@@ -95,12 +118,6 @@ int ctl_secret(ctl_args_t *args);
 /* May the token be sent there?  If not, *why (>= 200 bytes) says so. */
 bool ctl_secret_safe(const ctl_args_t *args, char *why, size_t size);
 void ctl_secret_free(ctl_args_t *args);
-
-int ctl_simulate(const ctl_args_t *args, const char *command);
-
-/* start.c: the spec of -f and the flags, {} without any; the caller owns it;
- * NULL: *rc is the exit code after an error message. */
-cJSON *ctl_spec(const ctl_args_t *args, int *rc);
 
 /* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);

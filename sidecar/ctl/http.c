@@ -13,6 +13,7 @@
 #include "lib/version.h"
 
 #define CTL_MAX_REPLY  (16 * 1024 * 1024)
+#define CTL_MAX_LINE   (64 * 1024)
 
 static int ctl_setup(CURL *curl, const ctl_args_t *args, const char *path,
     char *error, size_t size);
@@ -100,6 +101,126 @@ done:
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
     cJSON_free(text);
+    return reply->error[0] == '\0' ? 0 : CTL_FAILED;
+}
+
+
+/* --- answers without an end --- */
+
+typedef struct {
+    CURL         *curl;
+    ctl_reply_t  *reply;           /* what is not 2xx goes there */
+    bool        (*got)(void *arg, const char *line);
+    void         *arg;
+    bool          stopped;
+    size_t        used;
+    char          line[CTL_MAX_LINE];
+} ctl_lines_t;
+
+
+static size_t
+ctl_write_lines(char *data, size_t unit, size_t count, void *arg)
+{
+    long          status;
+    size_t        i, len;
+    ctl_lines_t  *lines = arg;
+
+    len = unit * count;
+    curl_easy_getinfo(lines->curl, CURLINFO_RESPONSE_CODE, &status);
+
+    if (status < 200 || status > 299) {
+        return ctl_write(data, unit, count, lines->reply);
+    }
+
+    for (i = 0; i < len && !lines->stopped; i++) {
+        if (data[i] != '\n') {
+            /* What is longer than any line that canaryd sends is cut. */
+            if (lines->used < sizeof(lines->line) - 1) {
+                lines->line[lines->used++] = data[i];
+            }
+            continue;
+        }
+
+        lines->line[lines->used] = '\0';
+        lines->used = 0;
+        lines->stopped = !lines->got(lines->arg, lines->line);
+    }
+
+    return lines->stopped ? 0 : len;
+}
+
+
+int
+ctl_stream(const ctl_args_t *args, const char *path, const char *last,
+    bool (*got)(void *arg, const char *line), void *arg, ctl_reply_t *reply)
+{
+    char                detail[CURL_ERROR_SIZE], header[256];
+    long                status;
+    CURL               *curl;
+    CURLcode            code;
+    ctl_lines_t        *lines;
+    struct curl_slist  *headers;
+
+    memset(reply, 0, sizeof(*reply));
+    detail[0] = '\0';
+    headers = NULL;
+    curl = curl_easy_init();
+    lines = calloc(1, sizeof(ctl_lines_t));
+
+    if (curl == NULL || lines == NULL) {
+        snprintf(reply->error, sizeof(reply->error), "out of memory");
+        goto done;
+    }
+
+    lines->curl = curl;
+    lines->reply = reply;
+    lines->got = got;
+    lines->arg = arg;
+
+    if (ctl_setup(curl, args, path, reply->error, sizeof(reply->error))
+        || ctl_authorize(curl, args, reply->error, sizeof(reply->error)))
+    {
+        goto done;
+    }
+
+    if (last != NULL) {
+        snprintf(header, sizeof(header), "Last-Event-ID: %.200s", last);
+        headers = curl_slist_append(NULL, header);
+        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    }
+
+    /* A heartbeat comes every ten seconds. */
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 0L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, args->timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, 30L);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ctl_write_lines);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, lines);
+
+    code = curl_easy_perform(curl);
+
+    if (code != CURLE_OK && !lines->stopped) {
+        ctl_unreachable(args, curl, code, detail, reply);
+        goto done;
+    }
+
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    reply->status = (int) status;
+
+    if (reply->text != NULL) {
+        reply->json = cJSON_ParseWithLength(reply->text, reply->len);
+    }
+
+    if (status < 200 || status > 299) {
+        ctl_problem(reply);
+    }
+
+done:
+
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(curl);
+    free(lines);
     return reply->error[0] == '\0' ? 0 : CTL_FAILED;
 }
 

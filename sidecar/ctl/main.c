@@ -27,9 +27,14 @@ static const ctl_entry_t  ctl_entries[] = {
     { "resume", ctl_command, 1, true },
     { "promote", ctl_command, 1, true },
     { "list", ctl_list, 0, true },
+    { "explain", ctl_explain, 1, true },
+    { "events", ctl_events, 1, true },
+    { "replay", ctl_replay, 1, true },
+    { "seed", ctl_seed, 0, false },
     { "judge", ctl_judge, 1, false },
-    { "token", ctl_token, 1, false },
     { "simulate", ctl_simulate, 0, false },
+    { "token", ctl_token, 1, false },
+    { "import-ingress", ctl_import, 1, false },
     { NULL, NULL, 0, false }
 };
 
@@ -206,13 +211,29 @@ ctl_usage(FILE *out)
         " now\n"
         "      --reason TEXT --revision N   (abort takes no revision)\n"
         "  list [--upstream NAME] [--state STATE|active] [--limit N]\n"
+        "  explain ID | --upstream NAME     each decision, what it was made"
+        " upon,\n"
+        "                                   and what would have to happen"
+        " next\n"
+        "  events [ID | --upstream NAME] [--follow]   what happened; without"
+        " ID\n"
+        "                                   --follow shows what happens, of"
+        " all\n"
+        "  replay ID | --upstream NAME [--config FILE.yaml]\n"
+        "                                   judge its recorded ticks again,"
+        " also with\n"
+        "                                   another analysis\n"
+        "  seed --state-file FILE           write nginx's state file from"
+        " Redis, before\n"
+        "                                   nginx starts; with canaryd's own"
+        " configuration\n"
+        "      --config FILE.yaml           default /etc/nginx-canary/"
+        "canaryd.yaml\n"
+        "      --wait[=TIME]                for Redis; without TIME as long"
+        " as it takes\n"
+        "      --if-unavailable fail|keep|stable   if it is not there:"
+        " default fail\n"
         "  judge FILE|-                     judge a recorded case, offline\n"
-        "  token NAME --role viewer|operator|admin --token-file FILE\n"
-        "      --upstreams PATTERN,... --expires 2027-01-31 --hash"
-        " sha256|argon2\n"
-        "                                   make a token: it goes to FILE, the"
-        " line for\n"
-        "                                   canaryd's tokens file is printed\n"
         "  simulate [-f SPEC.yaml|-] [flags of start]   what the spec does to"
         " harmless\n"
         "                                   and harmful canaries, offline\n"
@@ -220,6 +241,14 @@ ctl_usage(FILE *out)
         "      --seed N                     default 0; the same seed, the same"
         " outcome\n"
         "      --case NAME                  only this one\n"
+        "  token NAME --role viewer|operator|admin --token-file FILE\n"
+        "      --upstreams PATTERN,... --expires 2027-01-31 --hash"
+        " sha256|argon2\n"
+        "                                   make a token: it goes to FILE, the"
+        " line for\n"
+        "                                   canaryd's tokens file is printed\n"
+        "  import-ingress FILE|-            nginx.conf from canary"
+        " annotations\n"
         "  help, version\n"
         "\n"
         "  --server unix:/PATH|http[s]://HOST:PORT   or $CANARYD; default\n"
@@ -234,6 +263,7 @@ ctl_usage(FILE *out)
         "\n"
         "Exit codes: 0 done (start --wait, watch: succeeded), 1 error,\n"
         "2 usage, 3 the rollout was taken back (start --wait, watch, status"
-        " of one).\n",
+        " of one),\n"
+        "or would be (replay).\n",
         out);
 }

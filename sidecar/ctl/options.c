@@ -19,15 +19,19 @@
 #define TAKE_LIST     0x10
 #define TAKE_JUDGE    0x20
 #define TAKE_TOKEN    0x40
-#define TAKE_SIMULATE 0x80
+#define TAKE_EVENTS   0x80
+#define TAKE_REPLAY   0x100
+#define TAKE_SEED     0x200
+#define TAKE_SIMULATE 0x400
 #define TAKE_SPEC     (TAKE_START | TAKE_SIMULATE)
 
 typedef enum {
     SET_SERVER, SET_JSON, SET_TIMEOUT, SET_FILE, SET_UPSTREAM, SET_WAIT,
     SET_REASON, SET_REVISION, SET_STATE, SET_LIMIT, SET_STEP,
-    SET_TOKEN, SET_TOKEN_FILE, SET_CACERT, SET_INSECURE, SET_ROLE,
-    SET_UPSTREAMS, SET_EXPIRES, SET_HASH,
     SET_RUNS, SET_SEED, SET_CASE,
+    SET_TOKEN, SET_TOKEN_FILE, SET_CACERT, SET_INSECURE, SET_ROLE,
+    SET_UPSTREAMS, SET_EXPIRES, SET_HASH, SET_FOLLOW, SET_CONFIG,
+    SET_STATE_FILE, SET_UNAVAILABLE,
     SET_SPEC,                      /* a string of the spec */
     SET_ANALYSIS                   /* a number of its analysis */
 } ctl_set_t;
@@ -67,8 +71,12 @@ static const ctl_flag_t  ctl_flags[] = {
     { "hash", true, SET_HASH, TAKE_TOKEN, NULL },
     { "file", true, SET_FILE, TAKE_SPEC, NULL },
     { "upstream", true, SET_UPSTREAM, TAKE_START | TAKE_ONE | TAKE_COMMAND
-      | TAKE_LIST, NULL },
-    { "wait", false, SET_WAIT, TAKE_START, NULL },
+      | TAKE_LIST | TAKE_EVENTS | TAKE_REPLAY, NULL },
+    { "wait", false, SET_WAIT, TAKE_START | TAKE_SEED, NULL },
+    { "follow", false, SET_FOLLOW, TAKE_EVENTS, NULL },
+    { "config", true, SET_CONFIG, TAKE_REPLAY | TAKE_SEED, NULL },
+    { "state-file", true, SET_STATE_FILE, TAKE_SEED, NULL },
+    { "if-unavailable", true, SET_UNAVAILABLE, TAKE_SEED, NULL },
     { "reason", true, SET_REASON, TAKE_COMMAND, NULL },
     { "revision", true, SET_REVISION, TAKE_COMMAND, NULL },
     { "state", true, SET_STATE, TAKE_LIST, NULL },
@@ -120,7 +128,9 @@ ctl_options(const char *command, int argc, char **argv, ctl_args_t *args)
     for (i = 0; i < CTL_FLAG_COUNT; i++) {
         options[i].name = ctl_flags[i].name;
         options[i].has_arg = ctl_flags[i].value ? required_argument
-                                                : no_argument;
+                             : ctl_flags[i].set == SET_WAIT
+                               && taker == TAKE_SEED ? optional_argument
+                             : no_argument;
         options[i].val = 'o';
     }
 
@@ -177,10 +187,14 @@ ctl_taker(const char *command)
         { "start", TAKE_START },
         { "list", TAKE_LIST },
         { "judge", TAKE_JUDGE },
-        { "token", TAKE_TOKEN },
         { "simulate", TAKE_SIMULATE },
+        { "token", TAKE_TOKEN },
         { "status", TAKE_ONE },
         { "watch", TAKE_ONE },
+        { "explain", TAKE_ONE },
+        { "events", TAKE_EVENTS },
+        { "replay", TAKE_REPLAY },
+        { "seed", TAKE_SEED },
     };
 
     for (i = 0; i < sizeof(takers) / sizeof(takers[0]); i++) {
@@ -242,6 +256,29 @@ ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
 
     case SET_WAIT:
         args->wait = true;
+        args->wait_ms = text != NULL ? (long) spec_parse_duration(text) : 0;
+
+        if (args->wait_ms < 0) {
+            ctl_error("--wait: must be a duration, as 30s");
+            return CTL_USAGE;
+        }
+
+        return 0;
+
+    case SET_FOLLOW:
+        args->follow = true;
+        return 0;
+
+    case SET_CONFIG:
+        args->config = text;
+        return 0;
+
+    case SET_STATE_FILE:
+        args->state_file = text;
+        return 0;
+
+    case SET_UNAVAILABLE:
+        args->unavailable = text;
         return 0;
 
     case SET_FILE:

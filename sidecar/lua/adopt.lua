@@ -2,7 +2,7 @@
 -- KEYS: route, events, nodes
 -- ARGV: upstream, mode, revision, record, revert revision, revert ("": none),
 --       now, how long ago a live node was seen, changes channel,
---       prefix of rollout keys, node
+--       prefix of rollout keys, node, how many events are kept
 -- Mode "adopt": the node's record is written back, or, if the rollout that it
 -- belongs to is not known here, stable under a new revision.
 -- Mode "again": the record under `revision` differs from the node's; what is
@@ -11,7 +11,7 @@
 
 local route, events, nodes = unpack(KEYS)
 local upstream, mode, revision, record, after, revert = unpack(ARGV, 1, 6)
-local now, live, changes, prefix, node = unpack(ARGV, 7, 11)
+local now, live, changes, prefix, node, kept = unpack(ARGV, 7, 12)
 
 local present = redis.call('HGET', route, 'revision') or '0'
 local id = redis.call('HGET', route, 'rollout') or ''
@@ -53,9 +53,13 @@ if not known then
     redis.call('HSET', route, 'active', '0')
 end
 
-redis.call('XADD', events, 'MAXLEN', '~', '1000', '*', 'at', now,
+local data = string.format('{"revision":{"redis":%s,"node":%s,"after":%s}}',
+                           present, ARGV[3], revision)
+
+redis.call('XADD', events, 'MAXLEN', '~', kept, '*', 'at', now,
            'type', what, 'rollout', id, 'revision', revision,
-           'actor', node, 'detail', 'Redis had revision ' .. present)
+           'actor', node, 'detail', 'Redis had revision ' .. present,
+           'data', data)
 redis.call('PUBLISH', changes, upstream .. ' ' .. revision)
 
 return {'ok', '0', revision, id}

@@ -1,13 +1,17 @@
 -- The one way in which a rollout and its upstream's record change.
--- KEYS: route, rollout, events, leader
+-- KEYS: route, rollout, events, leader, recorded ticks of the rollout
 -- ARGV: upstream, id, seq, leader ("": anyone), doc, evidence ("": stays),
 --       revision ("0": no new record), record, active, now, actor,
---       changes channel, then pairs of event type and detail
+--       changes channel, how many events are kept, of which age in ms,
+--       how many ticks are kept, when the tick was judged ("0": no tick),
+--       what was judged beside its counts, its counts,
+--       then triples of event type, detail and data
 -- Gives {outcome, seq, revision, rollout}.
 
-local route, rollout, events, leader = unpack(KEYS)
+local route, rollout, events, leader, recorded = unpack(KEYS)
 local upstream, id, expected, token, doc, evidence = unpack(ARGV, 1, 6)
 local revision, record, active, now, actor, changes = unpack(ARGV, 7, 12)
+local kept, age, ticks, judged, given, counts = unpack(ARGV, 13, 18)
 
 local seq = redis.call('HGET', rollout, 'seq') or '0'
 local present = redis.call('HGET', route, 'revision') or '0'
@@ -46,13 +50,32 @@ if active ~= was then
     redis.call('HSET', route, 'active', active)
 end
 
-for i = 13, #ARGV - 1, 2 do
-    redis.call('XADD', events, 'MAXLEN', '~', '1000', '*', 'at', now,
-               'type', ARGV[i], 'rollout', id, 'revision', present,
-               'actor', actor, 'detail', ARGV[i + 1])
+-- What was judged, to be judged again by whoever asks why.
+if judged ~= '0' then
+    redis.call('XADD', recorded, 'MAXLEN', '~', ticks, '*', 'at', judged,
+               'given', given, 'counts', counts)
 end
 
-if revision ~= '0' or active ~= was or #ARGV > 12 then
+if active == '1' then
+    redis.call('PERSIST', rollout)
+    redis.call('PERSIST', recorded)
+else
+    redis.call('PEXPIRE', rollout, age)
+    redis.call('PEXPIRE', recorded, age)
+end
+
+for i = 19, #ARGV - 2, 3 do
+    redis.call('XADD', events, 'MAXLEN', '~', kept, '*', 'at', now,
+               'type', ARGV[i], 'rollout', id, 'revision', present,
+               'actor', actor, 'detail', ARGV[i + 1], 'data', ARGV[i + 2])
+end
+
+if #ARGV > 18 then
+    redis.call('XTRIM', events, 'MINID', '~',
+               string.format('%.0f', tonumber(now) - tonumber(age)))
+end
+
+if revision ~= '0' or active ~= was or #ARGV > 18 then
     redis.call('PUBLISH', changes, upstream .. ' ' .. present)
 end
 

@@ -33,6 +33,23 @@ my @loads = (
 );
 
 
+# The recorded ticks give the same judgement, to the last digit.
+
+sub replays {
+    my ($seen, $expected) = @_;
+
+    my ($code, $out) = canaryctl($canaryd, 'replay', $seen->{id}, '--json');
+    is $code, $expected, 'replay';
+
+    my $again = decode($out);
+    is $again->{ticks}, $again->{judged}, 'every tick is recorded';
+    is $again->{recorded}{$_}, $seen->{judgement}{$_}, "the same $_"
+        for qw(verdict log_evidence log_safe log_errors excess_errors);
+    is_deeply $again->{recorded}{requests}, $seen->{judgement}{requests},
+        'the same requests';
+}
+
+
 subtest 'first New Zealand, then everywhere' => sub {
     my $rollout = $canaryd->start_rollout(bake => 0, on_success => 'keep',
         steps => $steps, analysis => { latency => [] });
@@ -53,6 +70,16 @@ subtest 'first New Zealand, then everywhere' => sub {
     ok !@{ $then->{record}{rules} // [] }, 'without the rule';
     ok $seen->{judgement}{requests}[0] > 50,
         "$seen->{judgement}{requests}[0] canary requests were judged";
+    replays($seen, 0);
+
+    my $ticks = $canaryd->get("/v1/rollouts/$rollout->{id}/ticks")
+        ->{json}{ticks};
+    ok((grep { ($_->{shares}{green}[1] // 0) == 50
+        && $_->{shares}{green}[0] == 0 } @$ticks),
+        'shares of the rule are recorded');
+    ok((grep { ($_->{shares}{green}[0] // 0) == 20
+        && $_->{shares}{blue}[0] == 80 } @$ticks), 'and of the weights');
+
     $canaryd->command_rollout($rollout, 'abort');
     $canaryd->wait_state($rollout, 'aborted');
 };
@@ -75,6 +102,7 @@ subtest 'a bad version is found in the stratum' => sub {
     like $seen->{reason}, qr/evidence of harm/, $seen->{reason};
     is $seen->{step}, 0, 'in the first step';
     ok !@{ $nginx->upstream->{record}{rules} // [] }, 'no rule is left';
+    replays($seen, 3);
 
     my @failed = map { $_->stop->{failed} } @loads;
     is $failed[0], 0, 'nobody else saw it';

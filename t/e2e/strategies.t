@@ -103,9 +103,10 @@ subtest 'an experiment' => sub {
 
     my $rollout = $canaryd->start_rollout(strategy => 'experiment',
         groups => { green => 20, red => 20 },
-        duration => '6s', analysis => { latency => [] });
+        duration => '10s', analysis => { latency => [] });
 
     $canaryd->wait_state($rollout, 'progressing');
+    wait_for { (weights()->{red} // 0) == 20 } 10, 'the record';
     is_deeply [@{ weights() }{qw(blue green red)}], [60, 20, 20], 'weights';
 
     my $seen;
@@ -128,6 +129,44 @@ subtest 'an experiment' => sub {
         'said in words';
     wait_for { weights()->{blue} == 100 } 5, 'all back to stable';
     $backends{red}->set(error => 0);
+
+    my ($out) = grep { $_->{type} eq 'group_out' }
+        @{ $canaryd->get("/v1/rollouts/$rollout->{id}/events")
+            ->{json}{events} };
+    my $data = $out->{data};
+    is_deeply [sort keys %{ $data->{counts} }], [qw(blue green red)],
+        'the event has the counts of all groups';
+    is $data->{groups}{red}{result}, 'harm', 'and their results';
+    cmp_ok $data->{groups}{red}{log_evidence}, '>=',
+        $data->{limits}{log_harm}, 'which is what it was held against';
+    cmp_ok abs($data->{limits}{log_harm} - log(2 / 0.01)), '<', 0.001,
+        'alpha is shared out';
+    ok !$data->{evidence}, 'no evidence of the whole';
+
+    my $explained = $canaryd->get("/v1/rollouts/$rollout->{id}/explain")
+        ->{json};
+    like $explained->{summary}, qr/harm of green 1 : .*harm of red 1 : /,
+        'explained for each';
+    ok((grep { $_->{text} =~ /red is taken out.*harm of red 1 : / }
+        @{ $explained->{decisions} }), 'in words');
+
+    my ($code, $text) = canaryctl($canaryd, 'replay', $rollout->{id},
+        '--json');
+    is $code, 0, 'not all groups would be taken out';
+    my $again = decode($text);
+    is $again->{ticks}, $again->{judged}, 'every tick is recorded';
+
+    for my $group (qw(green red)) {
+        is $again->{recorded}{groups}{$group}{$_},
+            $seen->{groups}{$group}{judgement}{$_}, "$group: the same $_"
+            for qw(verdict log_evidence log_safe log_errors);
+        is_deeply $again->{recorded}{groups}{$group}{requests},
+            $seen->{groups}{$group}{judgement}{requests},
+            "$group: the same requests";
+    }
+
+    ($code, $text) = canaryctl($canaryd, 'replay', $rollout->{id});
+    like $text, qr/green.*red harm.*is taken out at tick \d+/s, 'in words';
 };
 
 

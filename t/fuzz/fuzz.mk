@@ -28,7 +28,7 @@ fuzz: fuzzers
 
 $(FUZZ)/%: $(FUZZ)/obj/t/fuzz/%.o $(FUZZ)/canary.a
 	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ \
-	    $(DAEMON_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
+	    $(REDIS_LIBS) $(AUTH_LIBS) $(LIB_LIBS) $(CORE_LIBS)
 
 $(FUZZ)/canary.a: $(FUZZ_OBJS)
 	@rm -f $@
@@ -41,6 +41,8 @@ $(FUZZ)/obj/%.o: %.c Makefile t/fuzz/fuzz.mk
 
 $(FUZZ)/obj/sidecar/scripts.o: build/obj/sidecar/lua_scripts.inc
 $(FUZZ)/obj/sidecar/scripts.o: CPPFLAGS += -Ibuild/obj/sidecar
+$(FUZZ)/obj/sidecar/ui.o: build/obj/sidecar/ui_files.inc
+$(FUZZ)/obj/sidecar/ui.o: CPPFLAGS += -Ibuild/obj/sidecar
 
 $(FUZZ)/nginx.so: t/fuzz/nginx.c t/fuzz/fuzz.mk $(MODULE_SRCS) build/objs/Makefile
 	@mkdir -p $(@D)
@@ -48,6 +50,7 @@ $(FUZZ)/nginx.so: t/fuzz/nginx.c t/fuzz/fuzz.mk $(MODULE_SRCS) build/objs/Makefi
 	    -O1 -g -std=gnu11 $(FUZZ_SAN) -fsanitize=fuzzer-no-link \
 	    $(patsubst %,-I$(NGINX_SRC)/src/%,core event event/modules os/unix \
 	        http http/modules http/v2) -Ibuild/objs -Isrc \
-	    -o $@ t/fuzz/nginx.c $(wildcard src/*.c) $(FUZZ_RT) -lcjson -lstdc++
+	    -o $@ t/fuzz/nginx.c $(wildcard src/*.c) $(FUZZ_RT) -lcjson -lmaxminddb \
+	    -lstdc++
 
 -include $(shell find $(FUZZ)/obj -name '*.d' 2>/dev/null)

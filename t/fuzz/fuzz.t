@@ -11,7 +11,7 @@ plan skip_all => 'the targets have sanitizers of their own' if sanitized();
 
 my $root = Canary::Test::root();
 my %runs = (api => 3000, auth => 3000, judge => 15_000, record => 50_000,
-    spec => 15_000, state => 3000, tally => 50_000, yaml => 15_000);
+    spec => 15_000, state => 3000, tally => 200_000, yaml => 15_000);
 
 my %there = map { m{([^/]+)\.c$}; $1 => 1 } glob "$root/t/fuzz/*.c";
 delete $there{nginx};
@@ -26,7 +26,7 @@ for my $name (sort keys %runs) {
 
     is $code, 0, "$name: nothing found" or diag $out, $err;
     cmp_ok $inputs // 0, '>=', $runs{$name} - 1, "$name: all runs";
-    cmp_ok $coverage // 0, '>', 50, "$name: it sees where it goes";
+    cmp_ok $coverage // 0, '>', 40, "$name: it sees where it goes";
 }
 
 done_testing;

@@ -63,14 +63,15 @@ static ngx_http_canary_srv_conf_t  *conf;
 
 
 static ngx_str_t
-fuzz_print(ngx_pool_t *pool, ngx_http_canary_record_t *record)
+fuzz_print(ngx_pool_t *pool, ngx_http_canary_record_t *record,
+    ngx_str_t *rules)
 {
     ngx_str_t              text;
     ngx_chain_t           *cl;
     ngx_http_canary_out_t  out;
 
     ngx_http_canary_out_init(&out, pool);
-    ngx_http_canary_print_record(&out, conf->entry, record);
+    ngx_http_canary_print_record(&out, conf->entry, record, rules);
     fuzz_check(!out.failed);
 
     text.data = ngx_pnalloc(pool, out.size + 1);
@@ -96,7 +97,7 @@ fuzz_record(const uint8_t *data, size_t size)
     char                     *copy;
     cJSON                    *json, *again;
     uint64_t                  revision;
-    ngx_str_t                 text;
+    ngx_str_t                 text, rules, rules2;
     ngx_pool_t               *pool;
     ngx_http_canary_error_t   error;
     ngx_http_canary_record_t  record, second;
@@ -120,23 +121,28 @@ fuzz_record(const uint8_t *data, size_t size)
 
     (void) ngx_http_canary_parse_revision(json, &revision);
 
-    if (ngx_http_canary_parse_record(json, conf->entry, &record, &error)
+    pool = ngx_create_pool(4096, cycle->log);
+
+    if (ngx_http_canary_parse_record(json, pool, conf->entry, 1, &record,
+                                     &rules, &error)
         != NGX_OK)
     {
         fuzz_check(error.detail[0] != '\0');
         fuzz_check(ngx_strlen(error.detail) < sizeof(error.detail));
         cJSON_Delete(json);
+        ngx_destroy_pool(pool);
         return 0;
     }
 
-    pool = ngx_create_pool(4096, cycle->log);
-    text = fuzz_print(pool, &record);
+    text = fuzz_print(pool, &record, &rules);
     again = cJSON_Parse((char *) text.data);
     fuzz_check(again != NULL);
-    fuzz_check(ngx_http_canary_parse_record(again, conf->entry, &second,
-                                            &error)
+    fuzz_check(ngx_http_canary_parse_record(again, pool, conf->entry, 1,
+                                            &second, &rules2, &error)
                == NGX_OK);
     fuzz_check(ngx_memcmp(&record, &second, sizeof(record)) == 0);
+    fuzz_check(rules.len == rules2.len && (rules.len == 0
+               || ngx_memcmp(rules.data, rules2.data, rules.len) == 0));
 
     cJSON_Delete(again);
     cJSON_Delete(json);

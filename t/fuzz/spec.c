@@ -46,6 +46,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cJSON_Delete(printed);
     cJSON_Delete(again);
     cJSON_Delete(json);
+    spec_free(&spec);
+    spec_free(&copy);
 
     return 0;
 }

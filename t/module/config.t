@@ -128,4 +128,19 @@ my ($need) = $text =~ /need (\d+)k/;
 accepted "a zone of ${need}k", zone => "edge ${need}k", workers => 8;
 cmp_ok $need, '<', 256, 'it is not far too much';
 
+# what the zone holds is said at debug level; docs/performance.md has the rule
+
+my $thousand = join '', map { "upstream u$_ { canary zone=edge blue green; }\n" }
+    1 .. 1000;
+my @size = (upstreams => $thousand, groups => [blue => 1, green => 1],
+    workers => 2, canary => '', no_location => 1, log_level => 'debug');
+
+($ok, $text) = nginx()->test(@size, zone => 'edge 21m');
+ok $ok, '1000 upstreams of 2 groups fit 21m with 2 workers' or diag $text;
+like $text, qr/canary_zone "edge": 4096 bytes an upstream, 8192 a group/,
+    'and nginx -t says what they take';
+
+($ok) = nginx()->test(@size, zone => 'edge 19m');
+ok !$ok, 'but not 19m';
+
 done_testing;

@@ -27,11 +27,20 @@ upstream pair {
 upstream fails { canary zone=edge dead blue; }
 upstream none { canary zone=edge down blue; }
 upstream retried { canary zone=edge pair green; }
+upstream twins {
+    server @{[$blue->target]} max_fails=0;
+    server @{[$green->target]} max_fails=0;
+}
+upstream missing { canary zone=edge twins dead; }
 CONF
     server => <<'CONF',
 location /fails/ { proxy_pass http://fails/; }
 location /none/ { proxy_pass http://none/; }
 location /retried/ { proxy_pass http://retried/; }
+location /missing/ {
+    proxy_pass http://missing/;
+    proxy_next_upstream http_404;
+}
 location /timed/ {
     proxy_pass http://app/;
     proxy_read_timeout 200ms;
@@ -210,6 +219,14 @@ is_deeply [@$pair{qw(requests errors attempts finished)}], [1, 1, 2, 2],
 is $pair->{failures}{connect}, 1, 'one failure';
 is $pair->{responses}{'2xx'}, 1, 'one response';
 is_deeply $pair->{latency_us}, {}, 'no latency of a second attempt';
+
+# a 404 that is tried elsewhere is an answer
+
+is $nginx->get('/missing/?status=404')->{status}, 404, '404 everywhere';
+my $twins = cell('twins', upstream => 'missing');
+is_deeply [@$twins{qw(requests errors attempts finished)},
+    $twins->{responses}{'4xx'}], [1, 0, 2, 2, 2],
+    'two answers, the first is judged';
 
 # latency is in microseconds and of the right size
 

@@ -44,11 +44,23 @@ upstream last { canary zone=edge blue green; canary_latency response; }
 CONF
     server => <<'CONF',
 location /call/ { rewrite ^/call(/.*) $1 break; grpc_pass grpc://app; }
+location /variable/ {
+    set $to app;
+    rewrite ^/variable(/.*) $1 break;
+    grpc_pass $to;
+    grpc_set_header X-Group $canary_group;
+    add_header X-Group $canary_group;
+}
 location /first { proxy_pass http://first/slow; }
 location /last { proxy_pass http://last/slow; }
 CONF
 )->start;
 
+
+my $variable = $nginx->get('/variable/trailer/message?code=0');
+is $variable->{status}, 200, 'grpc_pass with a variable';
+is $variable->{headers}{'x-group'}, 'g1', 'knows its group';
+is cell()->{requests}, 1, 'and is counted';
 
 sub cell { return $nginx->upstream->{groups}{g1}{strata}[0] }
 

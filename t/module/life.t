@@ -64,12 +64,13 @@ for my $workers (4, 1, 3) {
 }
 
 my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1');
-my $u = encode($nginx->upstream);
+my @fields = qw(record effective boot generation persisted);
+my $u = encode([@{ $nginx->upstream }{@fields}]);
 ok !$nginx->reload(zone => "edge 1m state=$nginx->{dir}/other.state",
     server => 'listen 127.0.0.1:' . $taken->sockport . ';'),
     'a reload that fails';
 close $taken;
-is encode($nginx->upstream), $u, 'changes nothing';
+is encode([@{ $nginx->upstream }{@fields}]), $u, 'changes nothing';
 is join(' ', map { $_->read->{status} } @slow), '200 200 200 200',
     'they end well';
 my $cell = $nginx->upstream->{groups}{green}{strata}[0];

@@ -78,10 +78,18 @@ for my $how (qw(reload restart crash)) {
 my $r = $nginx->put(weights => { blue => 90, green => 10 });
 is $r->{status}, 422, 'a record must not name it now';
 is $r->{json}{field}, 'weights', 'the field';
-is $nginx->put(weights => { blue => 100 }, canary => 'green')->{json}{field},
-    'canary', 'nor as canary';
 is $nginx->upstream->{record}{revision}, 1, 'nothing has changed';
+is $nginx->put(weights => { blue => 80, red => 20, green => 0 },
+    canary => 'green')->{status}, 200,
+    'but one that takes its weight away gets through';
+is_deeply $nginx->upstream->{effective}{removed}, [], 'nothing is missing';
+is $nginx->put(weights => $record{weights}, canary => 'green')->{status}, 422,
+    'not the other way';
 
+ok $nginx->reload(canary => 'zone=edge blue green red'), 'it comes back';
+is $nginx->put(%record)->{status}, 200, 'and may have weight';
+is_deeply shares(), $before, 'everybody is where he was';
+ok $nginx->reload(canary => 'zone=edge blue red'), 'it goes once more';
 ok $nginx->reload(canary => 'zone=edge blue green red'), 'it comes back';
 is_deeply $nginx->upstream->{effective}{removed}, [], 'nothing is removed';
 is_deeply shares(), $before, 'and everybody is where he was'
@@ -155,11 +163,23 @@ cmp_ok shares()->{red}, '>', 60, 'traffic, too';
 
 # cells are made when they are first used: a full zone costs counters only
 
-$nginx->restart(upstreams => '', zone => 'edge 48k', workers => 2,
+my ($least) = grep {
+    ($nginx->test(upstreams => '', zone => "edge ${_}k", canary =>
+        'zone=edge blue green'))[0]
+} map { $_ * 4 } 8 .. 200;
+
+$nginx->restart(upstreams => '', zone => "edge ${least}k", workers => 2,
     canary => 'zone=edge blue green');
 my $many = http_connect($nginx->target);
-my $ok = grep { $many->request('GET', '/', headers => {
+my $served = grep { $many->request('GET', '/', headers => {
     'X-Canary' => $_ % 2 ? 'green' : 'blue' })->{status} == 200 } 1 .. 20;
-is $ok, 20, 'a zone without room for pinned cells serves';
+is $served, 20, "a zone of ${least}k without room for pinned cells serves";
+like $nginx->error_log, qr/canary_zone "edge" is full, some requests of canary upstream "app" are not counted/,
+    'it is said';
+cmp_ok $nginx->metrics =~ /^nginx_canary_zone_refusals_total\{zone="edge"\} (\d+)/m
+    ? $1 : 0, '>', 0, 'and counted';
+is $nginx->put(weights => { blue => 50, green => 50 })->{status}, 200,
+    'records are taken';
+cmp_ok shares()->{green}, '>', 90, 'and served';
 
 done_testing;

@@ -152,6 +152,24 @@ is metric('persisted_generation\{zone="edge"\}'),
 isnt slurp($state), $before, 'the file is new';
 is_deeply [glob "$state.*"], [], 'no temporary file is left';
 
+# a state file that a reload gives another name to, or takes away for a while
+
+for my $zone ("edge 1m state=$dir/moved.state", 'edge 1m',
+        "edge 1m state=$dir/again.state")
+{
+    my ($file) = $zone =~ /state=(.*)/;
+
+    ok $nginx->reload(zone => $zone), $file ? 'another file' : 'no file';
+    next unless $file;
+    wait_for { -s $file && is_saved() } 10, 'the new file';
+    $nginx->settled;
+    $nginx->restart;
+    is $nginx->upstream->{record}{revision}, 2, 'it has the record'
+        or diag slurp($file);
+}
+
+$nginx->restart(zone => "edge 1m state=$state");
+
 # a directory that the workers must not write
 
 SKIP: {

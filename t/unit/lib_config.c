@@ -13,7 +13,9 @@
 #include <cmocka.h>
 
 #include "config.c"
+#include "config_env.c"
 #include "config_keys.c"
+#include "redis_tls.c"
 #include "config_auth.c"
 
 static char  path[] = "/tmp/lib_config.XXXXXX";
@@ -210,6 +212,24 @@ static const refused_t  refused[] = {
       "redis_password_file: /nonexistent: No such file" },
     { "redis: a:1\nredis_password_file: /dev/null", NULL, NULL,
       "first line must be the password" },
+    { "redis: {}\nredis_password_file: /x", NULL, NULL,
+      "redis_password_file: only" },
+    { "redis: {address: x}", NULL, NULL, "redis.address: must be" },
+    { "redis: {port: 1}", NULL, NULL, "redis.port: unknown key" },
+    { "redis: {user: a, address: 'h:1'}", NULL, NULL,
+      "redis.user: needs a redis.password_file" },
+    { "redis: {sentinels: ['h:1']}", NULL, NULL, "redis.master: must be" },
+    { "redis: {address: 'h:1', master: m}", NULL, NULL,
+      "redis.master: must be" },
+    { "redis: {sentinels: [h], master: m}", NULL, NULL,
+      "redis.sentinels: must be a list of HOST:PORT" },
+    { "redis: {address: 'h:1', sentinels: ['h:1'], master: m}", NULL, NULL,
+      "redis.sentinels: they name the address" },
+    { "redis: {address: 'h:1', tls: maybe}", NULL, NULL,
+      "redis.tls: must be true or false" },
+    { "redis: {address: 'h:1', ca: /x}", NULL, NULL, "only with TLS" },
+    { "redis: {address: 'h:1', ca: x}", NULL, NULL,
+      "redis.ca: must be the absolute path" },
     { "prefix: 'a{b}'", NULL, NULL, "prefix: must be" },
     { "prefix: ''", NULL, NULL, "prefix: must be" },
     { "tick: 99ms", NULL, NULL, "tick: must be a duration" },
@@ -223,6 +243,12 @@ static const refused_t  refused[] = {
     { "data_dir: \"/a\\nb\"", NULL, NULL, "data_dir: has a control" },
     { "log: {format: xml}", NULL, NULL, "log.format: must be logfmt" },
     { "log: {level: loud}", NULL, NULL, "log.level: must be debug" },
+    { "retention: 7", NULL, NULL, "retention must be a mapping" },
+    { "retention: {count: 0}", NULL, NULL, "retention.count: must be" },
+    { "retention: {count: 1.5}", NULL, NULL, "retention.count: must be" },
+    { "retention: {count: true}", NULL, NULL, "retention.count: must be" },
+    { "retention: {age: 1m}", NULL, NULL, "retention.age: must be" },
+    { "retention: {size: 1}", NULL, NULL, "retention.size: unknown key" },
     { "a: [", NULL, NULL, "line 2" },
     { "", "--tick", "1", "--tick: must be a duration" },
     { "", "--tick", NULL, "--tick needs a value" },
@@ -250,6 +276,50 @@ test_refused(void **state)
                      r->flag ? r->flag : "", error, r->error);
         }
     }
+}
+
+
+/* What a build without TLS says; what one with it does. */
+static void
+test_tls(void **state)
+{
+    int       rc;
+    char      error[512];
+    config_t  c;
+
+    rc = load("redis: rediss://h:6380", NULL, NULL, &c, error);
+
+    if (!redis_tls_available()) {
+        assert_int_equal(rc, -1);
+        assert_non_null(strstr(error, "TLS needs hiredis 1.0"));
+        return;
+    }
+
+    assert_int_equal(rc, 0);
+    assert_true(c.redis_tls);
+    assert_string_equal(c.redis_host, "h");
+    assert_int_equal(c.redis_port, 6380);
+
+    assert_int_equal(load("redis: {address: 'h:1', tls: true, cert: /c}",
+                          NULL, NULL, &c, error), -1);
+    assert_non_null(strstr(error, "redis.cert: needs redis.key"));
+}
+
+
+static void
+test_sentinels(void **state)
+{
+    char      error[512];
+    config_t  c;
+
+    assert_int_equal(load("redis: {sentinels: ['a:1', '[::1]:2'], "
+                          "master: m}", NULL, NULL, &c, error), 0);
+    assert_false(c.redis_embedded);
+    assert_int_equal(c.sentinel_count, 2);
+    assert_string_equal(c.sentinels[0].host, "a");
+    assert_string_equal(c.sentinels[1].host, "::1");
+    assert_int_equal(c.sentinels[1].port, 2);
+    assert_string_equal(c.redis_master, "m");
 }
 
 
@@ -376,6 +446,60 @@ teardown(void **state)
 }
 
 
+/* The environment wins over the file, a flag over both. */
+static void
+test_environment(void **state)
+{
+    char      error[512];
+    config_t  config;
+
+    setenv("CANARYD_TICK", "500ms", 1);
+    setenv("CANARYD_LOG__LEVEL", "debug", 1);
+    setenv("CANARYD_LISTEN", "[unix:/a.sock, \"127.0.0.1:1234\"]", 1);
+    setenv("CANARYD_REDIS", "127.0.0.1:6379", 1);
+    setenv("CANARYD_NODE", "", 1);
+
+    assert_int_equal(load("node: a\ntick: 1s\nlog: {format: json}\n"
+                          "listen: [unix:/b.sock]\n",
+                          NULL, NULL, &config, error), 0);
+    assert_string_equal(config.node, "a");
+    assert_int_equal(config.tick_ms, 500);
+    assert_int_equal(config.log_level, LOG_DEBUG);
+    assert_int_equal(config.log_format, LOG_JSON);
+    assert_int_equal(config.listen_count, 2);
+    assert_string_equal(config.listen[1], "127.0.0.1:1234");
+    assert_string_equal(config.redis_host, "127.0.0.1");
+
+    assert_int_equal(load("", "--tick", "2s", &config, error), 0);
+    assert_int_equal(config.tick_ms, 2000);
+
+    setenv("CANARYD_TICK", "soon", 1);
+    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_non_null(strstr(error, "the environment: tick: must be"));
+
+    unsetenv("CANARYD_TICK");
+    setenv("CANARYD_LOG__LEVEL__X", "1", 1);
+    assert_int_equal(load("log: {level: info}\n", NULL, NULL, &config,
+                          error), -1);
+
+    unsetenv("CANARYD_LOG__LEVEL__X");
+    setenv("CANARYD_LISTEN", "[unix:/a.sock", 1);
+    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_non_null(strstr(error, "CANARYD_LISTEN: "));
+
+    setenv("CANARYD_LISTEN", "", 1);
+    setenv("CANARYD_NOTHING", "1", 1);
+    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_non_null(strstr(error, "nothing: unknown key"));
+
+    unsetenv("CANARYD_NOTHING");
+    unsetenv("CANARYD_LISTEN");
+    unsetenv("CANARYD_LOG__LEVEL");
+    unsetenv("CANARYD_REDIS");
+    unsetenv("CANARYD_NODE");
+}
+
+
 int
 main(void)
 {
@@ -383,10 +507,13 @@ main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_sentinels),
         cmocka_unit_test(test_auth),
         cmocka_unit_test(test_password),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_example),
+        cmocka_unit_test(test_environment),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -7,6 +7,7 @@ package Canary::Daemon;
 #   nginx     a Canary::Nginx, or an address
 #   redis     a Canary::Redis, or an address
 #   args      [..] more flags              config   text of the file
+#   prefix    [..] a command that runs it
 #   wait      'ready' (default), 'live' or 'no'
 
 use strict;
@@ -51,7 +52,8 @@ sub command {
     # an empty file at least, so that one of the machine is not read
     my $config = spew("$self->{dir}/canaryd.yaml", $self->{config} // "{}\n");
 
-    return (Canary::Test::build() . '/canaryd', '--config', $config,
+    return (@{ $self->{prefix} // [] },
+        Canary::Test::build() . '/canaryd', '--config', $config,
         '--node', $self->{node}, '--listen', "unix:$self->{socket}",
         defined $nginx ? ('--nginx', $nginx) : (),
         defined $redis ? ('--redis', $redis) : (),

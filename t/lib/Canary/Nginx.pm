@@ -136,9 +136,12 @@ API
 
 
 # The module, as a copy: a build may overwrite the original meanwhile, and a
-# mapped file that changes is the end of nginx.
+# mapped file that changes is the end of nginx.  T_NGINX may be an nginx that
+# has it already: T_MODULE=static.
 
 sub module {
+    return '' if ($ENV{T_MODULE} // '') eq 'static';
+
     my $name = 'ngx_http_canary_module.so';
     my $copy = tmpdir() . "/$name";
 
@@ -174,7 +177,7 @@ sub write_conf {
 sub command {
     my ($self) = @_;
 
-    my $binary = $ENV{T_NGINX} // '/usr/sbin/nginx';
+    my $binary = $self->{binary} // $ENV{T_NGINX} // '/usr/sbin/nginx';
     $binary = 'nginx' unless -x $binary;
 
     return ($binary, '-p', "$self->{dir}/", '-e', "$self->{dir}/error.log",
@@ -293,8 +296,10 @@ sub reload {
     kill 'HUP', $self->{pid};
 
     wait_for {
+        # an address that is taken is tried again for some seconds
+
         return 1 if $refused = substr($self->error_log, $log)
-            =~ /\[emerg\]/;
+            =~ /\[emerg\](?!.* bind\(\) to )/;
         my @workers = $self->workers;
         @workers == $self->{workers} && !grep { $old{$_} } @workers;
     } 30, 'new workers after a reload';

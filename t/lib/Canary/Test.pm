@@ -31,7 +31,8 @@ Canary::Test - starts nginx, backends, Redis and canaryd for a test
 Run by C<prove t/module/x.t> or C<scripts/test t/module/x.t>.  Processes and
 files go away at the end, however it comes; T_KEEP=1 keeps the directory.
 T_BUILD names the build to test (default build), T_SANITIZE=1 means
-build/asan, T_NGINX another nginx.
+build/asan, T_NGINX another nginx, which T_MODULE=static says has the
+module in it, T_NGINX_SRC a source tree of nginx to build for.
 
 =head1 NGINX
 
@@ -48,7 +49,8 @@ on C<unix:DIR/api.sock> with C</canary/> and C</metrics>.
     app, location, server              lines to add in these blocks
     main, events, http, upstreams, servers     likewise
     proxy_pass, no_location, api_locations, keepalive, workers, log_level,
-    user (of the workers, if the test runs as root)
+    user (of the workers, if the test runs as root),
+    binary, module (a path)
     conf       the whole text (C<< $nginx->{dir} >>, C<{port}>, C<{api}> are
                known after nginx())
     allow      [qr/../] for expected [alert] or [emerg] lines

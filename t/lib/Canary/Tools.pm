@@ -185,7 +185,7 @@ sub start {
 
     $self->{pid} = spawn(
         name => 'redis-server',
-        cmd => ['redis-server', '--port', $self->{port} // 0,
+        cmd => [$self->{binary} // 'redis-server', '--port', $self->{port} // 0,
             '--bind', '127.0.0.1', '--unixsocket', $self->{socket},
             '--dir', $self->{dir}, '--save', '', '--appendonly', 'no',
             '--daemonize', 'no', @{ $self->{args} // [] }],

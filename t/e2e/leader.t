@@ -1,0 +1,171 @@
+# The leader dies or sleeps in mid-step: another one goes on in less than 3 s,
+# with the evidence; who wakes up changes nothing.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Canary::Test;
+use Time::HiRes qw(time);
+
+my $redis = redis();
+my @groups = map { $_ => backend(name => $_) } qw(blue green);
+
+# a tick as it is in production
+my @nodes = map {
+    my $nginx = nginx(groups => \@groups)->start;
+    { nginx => $nginx, canaryd => canaryd(nginx => $nginx, redis => $redis,
+        tick => '1s') };
+} 1 .. 3;
+my @loads = map { load_start($_->{nginx}, rate => 100, seconds => 200,
+    connections => 8, header => 'X-User: %d') } @nodes;
+
+
+sub leader { return $redis->cmd('GET', 'canary:{app}:leader') // '' }
+
+
+# The canaryd that leads, and one that does not.
+
+sub roles {
+    my $name;
+    wait_for { ($name) = leader() =~ /^\d+:(.*)/ } 20, 'a leader';
+
+    my ($leads) = grep { $_->{node} eq $name } map { $_->{canaryd} } @nodes;
+    my ($other) = grep { $_ != $leads && $_->running }
+        map { $_->{canaryd} } @nodes;
+
+    return ($leads, $other);
+}
+
+
+sub judgement {
+    my ($canaryd, $rollout) = @_;
+
+    return ($canaryd->rollout($rollout) // {})->{judgement}
+        // { ticks => 0, requests => [0, 0, 0, 0] };
+}
+
+
+my $rollout = $nodes[0]{canaryd}->start_rollout(lease => '1h',
+    steps => [{ weight => 50, hold => '1h' }]);
+my ($leads, $other) = roles();
+wait_for { judgement($other, $rollout)->{requests}[0] > 200 } 30, 'evidence';
+
+
+sub takeover {
+    my ($what, $signal) = @_;
+
+    my ($leads, $other) = roles();
+    my $was = leader();
+    my $before = judgement($other, $rollout);
+    my $revision = $redis->cmd('HGET', 'canary:{app}:route', 'revision');
+
+    $leads->signal($signal);
+    my $start = time;
+
+    wait_for { leader() && leader() ne $was } 20, 'another leader';
+    my $seconds = time - $start;
+    diag sprintf '%s: led again after %.2f s', $what, $seconds;
+    cmp_ok $seconds, '<', 3, "$what: another one leads in less than 3 s";
+
+    my $now;
+    wait_for { $now = judgement($other, $rollout);
+        $now->{ticks} > $before->{ticks} } 20, 'it to judge';
+    cmp_ok $now->{requests}[$_], '>=', $before->{requests}[$_],
+        "$what: nothing of the evidence is lost ($_)" for 0 .. 3;
+    is $redis->cmd('HGET', 'canary:{app}:route', 'revision'), $revision,
+        "$what: no weight moved";
+    is $other->rollout($rollout)->{state}, 'progressing',
+        "$what: the rollout goes on";
+
+    return ($leads, $was);
+}
+
+
+subtest 'SIGSTOP' => sub {
+    my ($slept, $was) = takeover('SIGSTOP', 'STOP');
+    my ($leads, $other) = roles();
+
+    # what happens meanwhile is not what the sleeper would do
+    $leads->command_rollout($rollout, 'pause', { actor => 'anna' });
+    my $revision = $redis->cmd('HGET', 'canary:{app}:route', 'revision');
+    my $events = $redis->cmd('XLEN', 'canary:{app}:events');
+
+    $slept->signal('CONT');
+    wait_for { $slept->log =~ /lost the lead/ } 20, 'it to hear of it';
+
+    isnt leader(), $was, 'its token is void';
+    is $redis->cmd('HGET', 'canary:{app}:route', 'revision'), $revision,
+        'it moved no weight';
+    is $redis->cmd('XLEN', 'canary:{app}:events'), $events,
+        'and decided nothing';
+    is $leads->rollout($rollout)->{state}, 'paused', 'the state is as it was';
+
+    # all that it does with its old token is refused
+    my $before = judgement($leads, $rollout)->{ticks};
+    wait_for { judgement($leads, $rollout)->{ticks} > $before + 2 } 20,
+        'the leader to go on';
+    is_deeply [grep { /judge|advance|error/ } grep { /level=error/ }
+        split /\n/, $slept->log], [], 'without an error';
+
+    $leads->command_rollout($rollout, 'resume');
+    wait_for { $leads->rollout($rollout)->{state} eq 'progressing' } 20,
+        'it to go on';
+};
+
+
+subtest 'kill -9' => sub {
+    my ($dead) = takeover('SIGKILL', 'KILL');
+    reap($dead->pid, 10);
+    delete $dead->{pid};
+    $dead->start;
+};
+
+
+subtest 'SIGTERM hands over' => sub {
+    my ($leads) = roles();
+    my $was = leader();
+    my $start = time;
+
+    $leads->stop;
+    wait_for { leader() && leader() ne $was } 20, 'another leader';
+    cmp_ok time - $start, '<', 3, 'soon';
+    $leads->start;
+};
+
+
+# A leader that wakes up in the middle of a write: the token is checked by
+# Redis, not by who holds it.
+
+subtest 'fencing' => sub {
+    my ($leads) = roles();
+    my $doc = $redis->cmd('HGET', "canary:{app}:rollout:$rollout->{id}",
+        'doc');
+    my @keys = map { "canary:{app}:$_" } 'route', "rollout:$rollout->{id}",
+        'events', 'leader', "recorded:$rollout->{id}";
+    my $script = slurp(root() . '/sidecar/lua/commit.lua');
+    my $revision = $redis->cmd('HGET', 'canary:{app}:route', 'revision');
+    my $refused;
+
+    # between reading seq and writing, the leader may write
+    wait_for {
+        my $seq = $redis->cmd('HGET', "canary:{app}:rollout:$rollout->{id}",
+            'seq');
+        $refused = $redis->cmd('EVAL', $script, 5, @keys, 'app',
+            $rollout->{id}, $seq, '1:sleeper', $doc, '', $revision + 1,
+            '{"revision":1}', 1, 1, 'sleeper', 'canary:changes', 100, 1000,
+            100, 0, 0, '');
+        $refused->[0] ne 'seq';
+    } 20, 'the seq';
+
+    is $refused->[0], 'leader', 'an old token is refused';
+    is $redis->cmd('HGET', 'canary:{app}:route', 'revision'), $revision,
+        'and nothing is written';
+};
+
+
+$nodes[0]{canaryd}->command_rollout($rollout, 'abort');
+is $nodes[0]{canaryd}->wait_state($rollout, 'aborted')->{state}, 'aborted',
+    'it can be aborted';
+$_->stop for @loads;
+done_testing;
