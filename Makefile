@@ -53,11 +53,14 @@ AUTH    := $(call objs,$(wildcard sidecar/auth/*.c))
 DAEMON  := $(call objs,$(wildcard sidecar/*.c))
 CTL     := $(call objs,$(wildcard sidecar/ctl/*.c))
 # What canaryctl has of canaryd.
-SHARED  := $(call objs,$(addprefix sidecar/,config.c config_auth.c config_keys.c \
-                              record.c redis_tls.c store_name.c tally.c tick.c))
+SHARED  := $(call objs,$(addprefix sidecar/,config.c config_auth.c config_env.c \
+                              config_keys.c record.c redis_tls.c \
+                              store_name.c tally.c tick.c))
 UNIT    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(wildcard t/unit/*.c))
 TOOLS   := $(patsubst t/tools/%.c,$(BUILD)/tools/%,$(wildcard t/tools/*.c))
 LUA     := $(wildcard sidecar/lua/*.lua)
+UI      := $(wildcard sidecar/ui/*.html sidecar/ui/*.css sidecar/ui/*.js \
+               sidecar/ui/*.svg sidecar/ui/vendor/*.js sidecar/ui/vendor/*.css)
 
 .PHONY: all module static deb sidecar unit tools asan check clean FORCE
 .SECONDARY:
@@ -115,6 +118,15 @@ $(BUILD)/obj/sidecar/lua_scripts.inc: $(LUA) Makefile
 
 $(BUILD)/obj/sidecar/scripts.o: $(BUILD)/obj/sidecar/lua_scripts.inc
 $(BUILD)/obj/sidecar/scripts.o: CPPFLAGS += -I$(BUILD)/obj/sidecar
+
+# And so is the dashboard: sidecar/ui.c includes ui_files.inc.
+$(BUILD)/obj/sidecar/ui_files.inc: $(UI) sidecar/ui/embed Makefile
+	@mkdir -p $(@D)
+	sidecar/ui/embed $(UI) > $@.new
+	@mv $@.new $@
+
+$(BUILD)/obj/sidecar/ui.o: $(BUILD)/obj/sidecar/ui_files.inc
+$(BUILD)/obj/sidecar/ui.o: CPPFLAGS += -I$(BUILD)/obj/sidecar
 
 # nginx's own build system makes the module; its flags include -Werror.
 MODULE_CC := -g -O2 -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \

@@ -5,6 +5,8 @@
 #include "api_internal.h"
 #include "core/text.h"
 #include "fleet.h"
+#include "lib/yaml.h"
+#include "ui.h"
 
 #define API_MAX_DEPTH  16
 
@@ -18,6 +20,7 @@ static const http_route_t  api_table[] = {
     { "POST", "/v1/rollouts", api_create, AUTH_OPERATOR, API_BODY },
     { "GET", "/v1/rollouts", api_list, AUTH_VIEWER, API_ANY },
     { "GET", "/v1/rollouts/{}", api_get, AUTH_VIEWER, API_ROLLOUT },
+    { "GET", "/v1/rollouts/{}/series", api_series, AUTH_VIEWER, API_ROLLOUT },
     { "GET", "/v1/rollouts/{}/explain", api_explain, AUTH_VIEWER,
       API_ROLLOUT },
     { "GET", "/v1/rollouts/{}/events", api_events, AUTH_VIEWER,
@@ -33,10 +36,15 @@ static const http_route_t  api_table[] = {
     { "POST", "/v1/rollouts/{}/promote", api_promote, AUTH_OPERATOR,
       API_ROLLOUT },
     { "GET", "/v1/upstreams", api_upstreams, AUTH_VIEWER, API_ANY },
+    { "GET", "/v1/whoami", api_whoami, AUTH_VIEWER, API_ANY },
     { "GET", "/health", api_health, AUTH_WATCH, API_ANY },
     { "GET", "/ready", api_ready, AUTH_OPEN, API_ANY },
     { "GET", "/live", api_live, AUTH_OPEN, API_ANY },
     { "GET", "/metrics", api_metrics, AUTH_WATCH, API_WHOLE },
+    { "GET", "/", ui_redirect, AUTH_OPEN, API_ANY },
+    { "GET", "/ui", ui_redirect, AUTH_OPEN, API_ANY },
+    { "GET", "/ui/", ui_file, AUTH_OPEN, API_ANY },
+    { "GET", "/ui/{}", ui_file, AUTH_OPEN, API_ANY },
     { NULL, NULL, NULL, AUTH_NOBODY, API_ANY }
 };
 
@@ -272,23 +280,50 @@ api_depth_bounded(const char *text, size_t len)
 }
 
 
+/* NULL: error (256 bytes) says why. */
+static cJSON *
+api_parse(http_exchange_t *exchange, char error[256])
+{
+    const char  *end;
+
+    if (exchange->body_len == 0) {
+        return cJSON_CreateObject();
+    }
+
+    if (exchange->yaml) {
+        return yaml_parse(exchange->body, exchange->body_len, error, 256);
+    }
+
+    text_copy(error, 256, "the body is nested too deep or not JSON");
+
+    if (memchr(exchange->body, '\0', exchange->body_len) != NULL
+        || !api_depth_bounded(exchange->body, exchange->body_len))
+    {
+        return NULL;
+    }
+
+    /* With the NUL: nothing may follow the value. */
+    return cJSON_ParseWithOpts(exchange->body, &end, 1);
+}
+
+
 cJSON *
 api_body(http_exchange_t *exchange)
 {
+    char    error[256];
     cJSON  *body;
 
-    body = api_json(exchange);
+    body = api_parse(exchange, error);
 
     if (body == NULL) {
-        http_answer_problem(exchange->request, 400, NULL,
-                            "the body is nested too deep or not JSON", NULL);
+        http_answer_problem(exchange->request, 400, NULL, error, NULL);
         return NULL;
     }
 
     if (!cJSON_IsObject(body)) {
         cJSON_Delete(body);
         http_answer_problem(exchange->request, 400, NULL,
-                            "the body must be a JSON object", NULL);
+                            "the body must be an object", NULL);
         return NULL;
     }
 
@@ -299,20 +334,9 @@ api_body(http_exchange_t *exchange)
 cJSON *
 api_json(http_exchange_t *exchange)
 {
-    const char  *end;
+    char  error[256];
 
-    if (exchange->body_len == 0) {
-        return cJSON_CreateObject();
-    }
-
-    if (memchr(exchange->body, '\0', exchange->body_len) != NULL
-        || !api_depth_bounded(exchange->body, exchange->body_len))
-    {
-        return NULL;
-    }
-
-    /* With the NUL: nothing may follow the value. */
-    return cJSON_ParseWithOpts(exchange->body, &end, 1);
+    return api_parse(exchange, error);
 }
 
 

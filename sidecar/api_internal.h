@@ -95,6 +95,10 @@ void api_complete(const api_t *api, const store_rollout_t *all,
 /* api_rollouts.c */
 void api_create(void *arg, http_exchange_t *exchange);
 void api_get(void *arg, http_exchange_t *exchange);
+/* api_whoami.c */
+void api_whoami(void *arg, http_exchange_t *exchange);
+/* api_series.c */
+void api_series(void *arg, http_exchange_t *exchange);
 /* api_lists.c */
 void api_list(void *arg, http_exchange_t *exchange);
 void api_upstreams(void *arg, http_exchange_t *exchange);

@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 
 #include "config_auth.h"
+#include "config_env.h"
 #include "lib/file.h"
 #include "lib/utf8.h"
 #include "lib/version.h"
@@ -276,28 +277,41 @@ config_flags(int argc, char **argv, config_t *config, char *error,
 static int
 config_file(config_t *config, bool named, char *error, size_t size)
 {
-    int     rc;
+    int     rc, variables;
     char    reason[512];
     cJSON  *json;
 
     if (!named && access(config->file, F_OK) == -1 && errno == ENOENT) {
         config->file[0] = '\0';
-        return 0;
-    }
+        json = NULL;
 
-    json = yaml_parse_file(config->file, error, size);
-    if (json == NULL) {
-        return -1;
-    }
-
-    rc = 0;
-
-    if (!cJSON_IsNull(json)) {
-        rc = config_object(config, json, "", reason, sizeof(reason));
-
-        if (rc) {
-            snprintf(error, size, "%.200s: %.300s", config->file, reason);
+    } else {
+        json = yaml_parse_file(config->file, error, size);
+        if (json == NULL) {
+            return -1;
         }
+    }
+
+    if (json == NULL || cJSON_IsNull(json)) {
+        cJSON_Delete(json);
+        json = cJSON_CreateObject();
+    }
+
+    rc = variables = 0;
+
+    if (cJSON_IsObject(json)) {
+        variables = config_env(json, environ, error, size);
+    }
+
+    if (variables < 0) {
+        rc = -1;
+
+    } else if (config_object(config, json, "", reason, sizeof(reason))) {
+        snprintf(error, size, "%.200s%s: %.300s",
+                 config->file[0] ? config->file : "the environment",
+                 config->file[0] && variables ? " and the environment" : "",
+                 reason);
+        rc = -1;
     }
 
     cJSON_Delete(json);
@@ -626,7 +640,8 @@ config_usage(void)
         "  -h, --help\n"
         "  -V, --version\n"
         "\n"
-        "These take the place of what the file says:\n"
+        "A setting in the environment takes the place of the file's:\n"
+        "CANARYD_TICK=500ms, CANARYD_LOG__LEVEL=debug; a flag that of both:\n"
         "\n"
         "  --node NAME          of this nginx; default: the host's name\n"
         "  --listen ADDRESS     unix:/path, 127.0.0.1:PORT or"

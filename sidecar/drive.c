@@ -337,6 +337,7 @@ drive_release(drive_t *drive, const store_rollout_t *all, release_t *release,
         memset(&evidence.step, 0, sizeof(tally_cell_t));
     }
 
+    evidence_sample(&evidence, release, now);
     decision->evidence = &evidence;
     decision->fleet = &seen.fleet;
     decision->leader = drive->leader;

@@ -342,6 +342,7 @@ evidence_put_step(cJSON *json, const tally_cell_t *cell)
 char *
 evidence_text(const evidence_t *evidence)
 {
+    char      *series;
     cJSON     *json, *list, *arm;
     unsigned   i;
 
@@ -366,7 +367,35 @@ evidence_text(const evidence_t *evidence)
         }
     }
 
+    series = series_text(&evidence->series);
+    cJSON_AddStringToObject(json, "series", series);
+    free(series);
+
     return release_print(json);
+}
+
+
+void
+evidence_sample(evidence_t *evidence, const release_t *release,
+    int64_t now_ms)
+{
+    judge_result_t     result;
+    series_point_t     point;
+    rollout_routing_t  routing;
+
+    rollout_routing(&release->spec, &release->state, &routing);
+    judge_result(&evidence->arms[0].judge, &result);
+
+    point.at_ms = now_ms;
+    point.weight = !routing.touch ? 0
+                   : release->spec.arm_count > 0 ? (int32_t) routing.arms[0]
+                                             : (int32_t) routing.canary_weight;
+    point.evidence = series_log(result.log_evidence);
+    point.safe = series_log(result.log_safe);
+    series_group(&point.stable, &evidence->stable);
+    series_group(&point.canary, &evidence->arms[0].traffic);
+
+    series_add(&evidence->series, &point);
 }
 
 
@@ -508,6 +537,9 @@ evidence_parse(const char *text, const release_t *release,
                   &evidence->stable);
     evidence_read_step(cJSON_GetObjectItemCaseSensitive(json, "step"),
                        &evidence->step);
+    series_parse(cJSON_GetStringValue(
+                     cJSON_GetObjectItemCaseSensitive(json, "series")),
+                 &evidence->series);
     rc = 0;
 
 done:

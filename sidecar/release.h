@@ -14,6 +14,7 @@
 #include "core/rollout.h"
 #include "core/spec.h"
 #include "record.h"
+#include "series.h"
 #include "store.h"
 #include "tally.h"
 #include "traffic.h"
@@ -46,6 +47,7 @@ typedef struct {
     unsigned        arm_count;     /* 1, or of the spec */
     evidence_arm_t  arms[SPEC_MAX_ARMS];   /* [0] is the canary */
     tally_cell_t    step;          /* the canary's since it began, for slo */
+    series_t        series;        /* for people */
 } evidence_t;
 
 /* A new id for the upstream, from the system's random numbers. */
@@ -84,6 +86,10 @@ void evidence_init(evidence_t *evidence, const release_t *release);
 char *evidence_text(const evidence_t *evidence);
 int evidence_parse(const char *text, const release_t *release,
     evidence_t *evidence);
+
+/* A point of the series: what is known at present. */
+void evidence_sample(evidence_t *evidence, const release_t *release,
+    int64_t now_ms);
 
 /* Is a a later position in the stream than b? */
 bool evidence_after(const char *a, const char *b);

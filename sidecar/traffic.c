@@ -7,8 +7,6 @@
 #include "traffic.h"
 
 #define TRAFFIC_HALF_LIFE_MS  10000.0
-/* What is left of a request after about a minute is forgotten. */
-#define TRAFFIC_NOTHING       0.01
 #define TRAFFIC_MAX           1e15
 
 

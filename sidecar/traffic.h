@@ -13,6 +13,9 @@
 #include "core/histogram.h"
 #include "tally.h"
 
+/* What is left of a request after about a minute is forgotten. */
+#define TRAFFIC_NOTHING  0.01
+
 typedef struct {
     int64_t  at_ms;                /* of the last addition; 0: none yet */
     double   seconds;              /* decayed time that the counts are of */

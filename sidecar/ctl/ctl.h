@@ -110,6 +110,7 @@ int ctl_simulate(const ctl_args_t *args, const char *command);
  * NULL: *rc is the exit code after an error message. */
 cJSON *ctl_spec(const ctl_args_t *args, int *rc);
 int ctl_token(const ctl_args_t *args, const char *command);
+int ctl_import(const ctl_args_t *args, const char *command);
 
 /* secret.c.  Finds the token that goes with requests: flag, file, $CANARY_TOKEN
  * or $CANARY_TOKEN_FILE; 0 or an exit code after an error message. */

@@ -34,6 +34,7 @@ static const ctl_entry_t  ctl_entries[] = {
     { "judge", ctl_judge, 1, false },
     { "simulate", ctl_simulate, 0, false },
     { "token", ctl_token, 1, false },
+    { "import-ingress", ctl_import, 1, false },
     { NULL, NULL, 0, false }
 };
 
@@ -246,6 +247,8 @@ ctl_usage(FILE *out)
         "                                   make a token: it goes to FILE, the"
         " line for\n"
         "                                   canaryd's tokens file is printed\n"
+        "  import-ingress FILE|-            nginx.conf from canary"
+        " annotations\n"
         "  help, version\n"
         "\n"
         "  --server unix:/PATH|http[s]://HOST:PORT   or $CANARYD; default\n"

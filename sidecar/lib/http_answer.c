@@ -128,6 +128,7 @@ http_title(int status)
     case 201:  return "Created";
     case 202:  return "Accepted";
     case 204:  return "No Content";
+    case 302:  return "Found";
     case 400:  return "Bad Request";
     case 401:  return "Unauthorized";
     case 403:  return "Forbidden";

@@ -649,9 +649,14 @@ http_check_body(struct evhttp_request *request, size_t max,
                               "Content-Type");
     token = type != NULL ? strcspn(type, "; \t") : 0;
 
-    if (token != 16 || strncasecmp(type, "application/json", 16) != 0) {
-        http_answer_problem(request, 415, NULL,
-                            "the body must be application/json", NULL);
+    exchange->yaml = token == 16
+                     && strncasecmp(type, "application/yaml", 16) == 0;
+
+    if (!exchange->yaml
+        && (token != 16 || strncasecmp(type, "application/json", 16) != 0))
+    {
+        http_answer_problem(request, 415, NULL, "the body must be "
+                            "application/json or application/yaml", NULL);
         return false;
     }
 

@@ -31,6 +31,7 @@ typedef struct {
     const char             *body;      /* NUL-terminated, valid in handler;
                                           NULL before http_body() */
     size_t                  body_len;
+    bool                    yaml;  /* the body is, not JSON */
     const char             *query;     /* after '?', or "" */
     http_server_t          *server;
     const void             *who;       /* by the gate, valid in handler */

@@ -14,7 +14,7 @@ use Canary::Test;
 plan skip_all => 'the sanitizers are not for this build' if sanitized();
 
 for my $need (qw(dpkg-buildpackage dh_nginx)) {
-    plan skip_all => "$need is missing: run scripts/deps"
+    plan skip_all => "$need is missing: run scripts/deps test"
         if (run('sh', '-c', "command -v $need"))[0] != 0;
 }
 

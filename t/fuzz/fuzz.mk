@@ -41,6 +41,8 @@ $(FUZZ)/obj/%.o: %.c Makefile t/fuzz/fuzz.mk
 
 $(FUZZ)/obj/sidecar/scripts.o: build/obj/sidecar/lua_scripts.inc
 $(FUZZ)/obj/sidecar/scripts.o: CPPFLAGS += -Ibuild/obj/sidecar
+$(FUZZ)/obj/sidecar/ui.o: build/obj/sidecar/ui_files.inc
+$(FUZZ)/obj/sidecar/ui.o: CPPFLAGS += -Ibuild/obj/sidecar
 
 $(FUZZ)/nginx.so: t/fuzz/nginx.c t/fuzz/fuzz.mk $(MODULE_SRCS) build/objs/Makefile
 	@mkdir -p $(@D)

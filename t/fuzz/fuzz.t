@@ -11,7 +11,7 @@ plan skip_all => 'the targets have sanitizers of their own' if sanitized();
 
 my $root = Canary::Test::root();
 my %runs = (api => 3000, auth => 3000, judge => 15_000, record => 50_000,
-    spec => 15_000, state => 3000, tally => 50_000, yaml => 15_000);
+    spec => 15_000, state => 3000, tally => 200_000, yaml => 15_000);
 
 my %there = map { m{([^/]+)\.c$}; $1 => 1 } glob "$root/t/fuzz/*.c";
 delete $there{nginx};

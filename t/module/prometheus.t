@@ -135,7 +135,7 @@ is_deeply [sort @names], ['app', 'od\"d\\\\name'], 'labels are escaped';
 
 SKIP: {
     my ($code) = run('sh', '-c', 'command -v promtool prometheus');
-    skip 'there is no promtool; scripts/deps installs it', 1 if $code;
+    skip 'there is no promtool; scripts/deps test installs it', 1 if $code;
 
     my ($status, $out, $err) = run('promtool', 'check', 'metrics',
         { stdin => $text });

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "config.c"
+#include "config_env.c"
 #include "config_keys.c"
 #include "redis_tls.c"
 #include "config_auth.c"
@@ -445,6 +446,60 @@ teardown(void **state)
 }
 
 
+/* The environment wins over the file, a flag over both. */
+static void
+test_environment(void **state)
+{
+    char      error[512];
+    config_t  config;
+
+    setenv("CANARYD_TICK", "500ms", 1);
+    setenv("CANARYD_LOG__LEVEL", "debug", 1);
+    setenv("CANARYD_LISTEN", "[unix:/a.sock, \"127.0.0.1:1234\"]", 1);
+    setenv("CANARYD_REDIS", "127.0.0.1:6379", 1);
+    setenv("CANARYD_NODE", "", 1);
+
+    assert_int_equal(load("node: a\ntick: 1s\nlog: {format: json}\n"
+                          "listen: [unix:/b.sock]\n",
+                          NULL, NULL, &config, error), 0);
+    assert_string_equal(config.node, "a");
+    assert_int_equal(config.tick_ms, 500);
+    assert_int_equal(config.log_level, LOG_DEBUG);
+    assert_int_equal(config.log_format, LOG_JSON);
+    assert_int_equal(config.listen_count, 2);
+    assert_string_equal(config.listen[1], "127.0.0.1:1234");
+    assert_string_equal(config.redis_host, "127.0.0.1");
+
+    assert_int_equal(load("", "--tick", "2s", &config, error), 0);
+    assert_int_equal(config.tick_ms, 2000);
+
+    setenv("CANARYD_TICK", "soon", 1);
+    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_non_null(strstr(error, "the environment: tick: must be"));
+
+    unsetenv("CANARYD_TICK");
+    setenv("CANARYD_LOG__LEVEL__X", "1", 1);
+    assert_int_equal(load("log: {level: info}\n", NULL, NULL, &config,
+                          error), -1);
+
+    unsetenv("CANARYD_LOG__LEVEL__X");
+    setenv("CANARYD_LISTEN", "[unix:/a.sock", 1);
+    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_non_null(strstr(error, "CANARYD_LISTEN: "));
+
+    setenv("CANARYD_LISTEN", "", 1);
+    setenv("CANARYD_NOTHING", "1", 1);
+    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_non_null(strstr(error, "nothing: unknown key"));
+
+    unsetenv("CANARYD_NOTHING");
+    unsetenv("CANARYD_LISTEN");
+    unsetenv("CANARYD_LOG__LEVEL");
+    unsetenv("CANARYD_REDIS");
+    unsetenv("CANARYD_NODE");
+}
+
+
 int
 main(void)
 {
@@ -458,6 +513,7 @@ main(void)
         cmocka_unit_test(test_password),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_example),
+        cmocka_unit_test(test_environment),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,154 @@
+/* GET /v1/rollouts/{id}/series: what charts are drawn from. */
+
+#include <math.h>
+#include <string.h>
+
+#include "api_internal.h"
+#include "core/value.h"
+
+/* Four buckets of the histogram together: 4 of each octave are shown. */
+#define LATENCY_JOIN  4
+#define LATENCY_BINS  (HISTOGRAM_BUCKETS / LATENCY_JOIN)
+
+
+static double
+api_bin_edge(unsigned bin)
+{
+    return (double) histogram_lower_edge(bin * LATENCY_JOIN) / 1000.0;
+}
+
+
+/* Shares of the requests that were timed; false if there are none. */
+static bool
+api_bins(const traffic_t *traffic, double bins[LATENCY_BINS])
+{
+    double    total;
+    unsigned  i;
+
+    total = 0.0;
+    memset(bins, 0, LATENCY_BINS * sizeof(double));
+
+    for (i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        bins[i / LATENCY_JOIN] += traffic->latency[i];
+        total += traffic->latency[i];
+    }
+
+    for (i = 0; i < LATENCY_BINS && total > 0.0; i++) {
+        bins[i] = round(bins[i] / total * 1e5) / 1e5;
+    }
+
+    return total > 0.0;
+}
+
+
+static cJSON *
+api_latency(const evidence_t *evidence)
+{
+    cJSON     *json, *from, *to, *stable, *canary;
+    double     s[LATENCY_BINS], c[LATENCY_BINS];
+    unsigned   i, first, last;
+
+    (void) api_bins(&evidence->stable, s);
+    (void) api_bins(&evidence->arms[0].traffic, c);
+
+    first = LATENCY_BINS;
+    last = 0;
+
+    for (i = 0; i < LATENCY_BINS; i++) {
+        if (s[i] > 0.0 || c[i] > 0.0) {
+            first = first < i ? first : i;
+            last = i + 1;
+        }
+    }
+
+    json = cJSON_CreateObject();
+    from = cJSON_AddArrayToObject(json, "from_ms");
+    to = cJSON_AddArrayToObject(json, "to_ms");
+    stable = cJSON_AddArrayToObject(json, "stable");
+    canary = cJSON_AddArrayToObject(json, "canary");
+
+    for (i = first; i < last; i++) {
+        if (!value_push(from, cJSON_CreateNumber(api_bin_edge(i)))
+            || !value_push(to, cJSON_CreateNumber(api_bin_edge(i + 1)))
+            || !value_push(stable, cJSON_CreateNumber(s[i]))
+            || !value_push(canary, cJSON_CreateNumber(c[i])))
+        {
+            cJSON_Delete(json);
+            return NULL;
+        }
+    }
+
+    return json;
+}
+
+
+static void
+api_series_got(void *arg, store_status_t status, const store_rollout_t *all)
+{
+    cJSON            *json;
+    release_t         release;
+    evidence_t        evidence;
+    api_job_t        *job = arg;
+    judge_config_t    analysis;
+
+    if (status != STORE_OK) {
+        api_job_store(job, status);
+        return;
+    }
+
+    if (all->doc == NULL) {
+        api_job_problem(job, 404, NULL, "no such rollout", NULL);
+        return;
+    }
+
+    if (release_parse(all->doc, &release) != 0) {
+        api_job_problem(job, 500, NULL, "the rollout's document is damaged",
+                        NULL);
+        return;
+    }
+
+    if (evidence_parse(all->evidence, &release, &evidence) != 0) {
+        evidence_init(&evidence, &release);
+    }
+
+    spec_arm_analysis(&release.spec, &analysis);
+    json = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(json, "id", release.id);
+    cJSON_AddStringToObject(json, "stable_group", release.stable);
+    cJSON_AddStringToObject(json, "canary_group", release.spec.canary);
+    release_free(&release);
+    cJSON_AddNumberToObject(json, "interval_ms",
+                            (double) evidence.series.interval_ms);
+    cJSON_AddNumberToObject(json, "harm_at", -log(analysis.alpha));
+    cJSON_AddNumberToObject(json, "safe_at", -log(analysis.beta));
+
+    if (!value_put(json, "series", series_json(&evidence.series))
+        || !value_put(json, "latency", api_latency(&evidence)))
+    {
+        cJSON_Delete(json);
+        api_job_problem(job, 503, NULL, "out of memory", NULL);
+        return;
+    }
+
+    api_job_json(job, 200, json);
+}
+
+
+void
+api_series(void *arg, http_exchange_t *exchange)
+{
+    char        upstream[SPEC_NAME_LEN];
+    api_t      *api = arg;
+    api_job_t  *job;
+
+    if (!api_id(exchange, upstream)) {
+        return;
+    }
+
+    job = api_job_new(api, exchange, sizeof(api_job_t));
+    if (job != NULL) {
+        store_rollout(api->store, upstream, exchange->params[0], NULL,
+                      api_series_got, job);
+    }
+}
