@@ -132,8 +132,6 @@ api_series_got(void *arg, store_status_t status, const store_rollout_t *all)
     } else {
         api_job_json(job, 200, json);
     }
-
-    release_free(&release);
 }
 
 
