@@ -11,7 +11,6 @@ int
 ctl_start(const ctl_args_t *args, const char *command)
 {
     int           rc;
-    char          id[96], upstream[96], canary[96], path[640], name[512];
     cJSON        *spec;
     ctl_reply_t   reply;
 
@@ -34,32 +33,43 @@ ctl_start(const ctl_args_t *args, const char *command)
         goto done;
     }
 
-    print_string(reply.json, "id", "", id, sizeof(id));
-
-    if (args->json) {
-        printf("%s\n", reply.text);
-
-    } else {
-        print_string(reply.json, "upstream", "?", upstream, sizeof(upstream));
-        print_string(reply.json, "canary", "?", canary, sizeof(canary));
-        printf("%s started: canary %s of upstream %s\n", id, canary,
-               upstream);
-    }
-
-    if (args->wait) {
-        if (ctl_escape(id, name, sizeof(name)) == NULL) {
-            rc = CTL_FAILED;
-            goto done;
-        }
-
-        snprintf(path, sizeof(path), "/v1/rollouts/%s", name);
-        rc = ctl_follow(args, path);
-    }
+    rc = ctl_started(args, &reply);
 
 done:
 
     ctl_reply_free(&reply);
     return rc;
+}
+
+
+int
+ctl_started(const ctl_args_t *args, const ctl_reply_t *reply)
+{
+    char  id[96], upstream[96], canary[96], path[640], name[512];
+
+    print_string(reply->json, "id", "", id, sizeof(id));
+
+    if (args->json) {
+        printf("%s\n", reply->text);
+
+    } else {
+        print_string(reply->json, "upstream", "?", upstream,
+                     sizeof(upstream));
+        print_string(reply->json, "canary", "?", canary, sizeof(canary));
+        printf("%s started: canary %s of upstream %s\n", id, canary,
+               upstream);
+    }
+
+    if (!args->wait) {
+        return CTL_OK;
+    }
+
+    if (ctl_escape(id, name, sizeof(name)) == NULL) {
+        return CTL_FAILED;
+    }
+
+    snprintf(path, sizeof(path), "/v1/rollouts/%s", name);
+    return ctl_follow(args, path);
 }
 
 
