@@ -47,7 +47,8 @@ ctl_lint(const ctl_args_t *args, const char *command)
              || cJSON_HasObjectItem(json, "canary")
              || cJSON_HasObjectItem(json, "strategy");
 
-    if (!cJSON_IsObject(json)) {
+    /* A file of comments alone is a configuration without settings. */
+    if (!cJSON_IsObject(json) && (spec || !cJSON_IsNull(json))) {
         snprintf(error, sizeof(error), "must be a mapping, as \"%s\"",
                  spec ? "upstream: app" : "node: edge-1");
         rc = -1;
