@@ -52,6 +52,7 @@ typedef struct {
     const char   *version;         /* of rollback */
     const char   *as;              /* of lint; NULL: as it looks */
     bool          full;
+    bool          dry;             /* start nothing */
     bool          all;
     bool          man;
     bool          help;

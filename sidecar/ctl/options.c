@@ -265,6 +265,10 @@ ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
         args->as = text;
         return 0;
 
+    case SET_DRY:
+        args->dry = true;
+        return 0;
+
     case SET_ALL:
         args->all = true;
         return 0;

@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "core/spec.h"
 #include "lib/yaml.h"
 
+static int start_check(const cJSON *json);
 static int start_merge(cJSON *spec, const cJSON *flags);
 
 
@@ -22,6 +24,12 @@ ctl_start(const ctl_args_t *args, const char *command)
 
     spec = ctl_spec(args, &rc);
     if (spec == NULL) {
+        return rc;
+    }
+
+    if (args->dry) {
+        rc = start_check(spec);
+        cJSON_Delete(spec);
         return rc;
     }
 
@@ -76,8 +84,9 @@ ctl_started(const ctl_args_t *args, const ctl_reply_t *reply)
 cJSON *
 ctl_spec(const ctl_args_t *args, int *rc)
 {
-    char    error[256];
-    cJSON  *spec;
+    char         error[256];
+    cJSON       *spec;
+    const char  *strategy;
 
     *rc = CTL_FAILED;
 
@@ -106,7 +115,41 @@ ctl_spec(const ctl_args_t *args, int *rc)
         return NULL;
     }
 
+    /* By nodes, all of them, is what there is to say without a file. */
+    strategy = cJSON_GetStringValue(
+                   cJSON_GetObjectItemCaseSensitive(spec, "strategy"));
+
+    if (strategy != NULL && strcmp(strategy, "rolling") == 0
+        && !cJSON_HasObjectItem(spec, "rolling"))
+    {
+        cJSON_AddObjectToObject(spec, "rolling");
+    }
+
     return spec;
+}
+
+
+static int
+start_check(const cJSON *json)
+{
+    char            *text;
+    cJSON           *whole;
+    spec_error_t     refused;
+    rollout_spec_t   spec;
+
+    if (spec_parse(json, &spec, &refused) != 0) {
+        ctl_error("%s%s%s", refused.field,
+                  refused.field[0] != '\0' ? ": " : "", refused.detail);
+        return CTL_FAILED;
+    }
+
+    whole = spec_print(&spec);
+    text = cJSON_PrintUnformatted(whole);
+    printf("%s\n", text != NULL ? text : "");
+    cJSON_free(text);
+    cJSON_Delete(whole);
+    spec_free(&spec);
+    return CTL_OK;
 }
 
 

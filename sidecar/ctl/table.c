@@ -36,7 +36,7 @@ const ctl_entry_t  ctl_entries[] = {
     { "start", ctl_start, 0, 0, true, "[-f SPEC.yaml|-] [flags]", NULL,
       "start a rollout",
       SPEC_FLAGS " upstream@start canary version environment commit build "
-      "ticket lease deadline on-success wait",
+      "ticket lease deadline on-success dry-run wait",
       "A flag goes over what the file says.  docs/rest-api.md has the spec.",
       "canaryctl start --upstream app --canary green --version v1.4.2 "
       "--step 1:60s --step 50:2m --step 100 --wait" },
@@ -220,6 +220,8 @@ const ctl_flag_t  ctl_flags[] = {
     { "commit", "TEXT", SET_SPEC, "commit", NULL, "shown with it" },
     { "build", "TEXT", SET_SPEC, "build", NULL, "shown with it" },
     { "ticket", "TEXT", SET_SPEC, "ticket", NULL, "shown with it" },
+    { "dry-run", NULL, SET_DRY, NULL, NULL,
+      "check the spec offline, print it whole, start nothing" },
     { "max-error-rate", "RATE", SET_ANALYSIS, "max_error_rate", NULL,
       "no canary may have more errors, as 0.05" },
     { "alpha", "RATE", SET_ANALYSIS, "alpha", NULL,
