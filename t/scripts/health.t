@@ -9,7 +9,7 @@ use Canary::Test;
 my ($blue, $green) = map { backend(name => $_) } qw(blue green);
 my $address = $green->target;
 my $nginx = nginx(groups => [blue => $blue], upstreams => <<"END")->start;
-upstream green { zone green 64k; server $address max_fails=1 fail_timeout=60s; server 127.0.0.1:1 backup; }
+upstream green { zone green 64k; server $address max_fails=1 fail_timeout=60s; }
 END
 my $redis = redis();
 my $canaryd = canaryd(nginx => $nginx, redis => $redis);
@@ -101,14 +101,19 @@ subtest 'canaryd and redis' => sub {
 
 
 subtest 'servers' => sub {
-    $nginx->put(weights => { blue => 50, green => 50 });
-    $green->stop;
-    $nginx->get('/', 'X-User' => $_) for 1 .. 40;
+    like check('--service', 'servers')->{err}, qr/servers: 1 answer/,
+        'connected to';
 
+    $green->stop;
     my $r = check('--service', 'servers');
-    is $r->{code}, 1, 'one is down' or diag $r->{err};
-    like $r->{err}, qr/servers: FAILED: down: app\/green \Q$address\E/,
+    is $r->{code}, 1, 'one is gone' or diag $r->{err};
+    like $r->{err}, qr/servers: FAILED: no connection: app\/green \Q$address\E/,
         'says which';
+
+    $r = $nginx->api('PUT', "upstreams/app/groups/green/servers/$address",
+        { drain => \1 });
+    is $r->{status}, 200, 'drained' or diag $r->{body};
+    is check('--service', 'servers')->{code}, 0, 'is not asked';
 };
 
 done_testing;
