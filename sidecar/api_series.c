@@ -89,7 +89,7 @@ api_series_got(void *arg, store_status_t status, const store_rollout_t *all)
     release_t         release;
     evidence_t        evidence;
     api_job_t        *job = arg;
-    judge_config_t   *analysis;
+    judge_config_t    analysis;
 
     if (status != STORE_OK) {
         api_job_store(job, status);
@@ -111,16 +111,17 @@ api_series_got(void *arg, store_status_t status, const store_rollout_t *all)
         evidence_init(&evidence, &release);
     }
 
-    analysis = &release.spec.analysis;
+    spec_arm_analysis(&release.spec, &analysis);
     json = cJSON_CreateObject();
 
     cJSON_AddStringToObject(json, "id", release.id);
     cJSON_AddStringToObject(json, "stable_group", release.stable);
     cJSON_AddStringToObject(json, "canary_group", release.spec.canary);
+    release_free(&release);
     cJSON_AddNumberToObject(json, "interval_ms",
                             (double) evidence.series.interval_ms);
-    cJSON_AddNumberToObject(json, "harm_at", -log(analysis->alpha));
-    cJSON_AddNumberToObject(json, "safe_at", -log(analysis->beta));
+    cJSON_AddNumberToObject(json, "harm_at", -log(analysis.alpha));
+    cJSON_AddNumberToObject(json, "safe_at", -log(analysis.beta));
 
     if (!value_put(json, "series", series_json(&evidence.series))
         || !value_put(json, "latency", api_latency(&evidence)))
@@ -131,8 +132,6 @@ api_series_got(void *arg, store_status_t status, const store_rollout_t *all)
     } else {
         api_job_json(job, 200, json);
     }
-
-    release_free(&release);
 }
 
 

@@ -387,7 +387,9 @@ evidence_sample(evidence_t *evidence, const release_t *release,
     judge_result(&evidence->arms[0].judge, &result);
 
     point.at_ms = now_ms;
-    point.weight = routing.touch ? (int32_t) routing.canary_weight : 0;
+    point.weight = !routing.touch ? 0
+                   : release->spec.arm_count > 0 ? (int32_t) routing.arms[0]
+                                             : (int32_t) routing.canary_weight;
     point.evidence = series_log(result.log_evidence);
     point.safe = series_log(result.log_safe);
     series_group(&point.stable, &evidence->stable);
