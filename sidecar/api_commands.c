@@ -644,7 +644,6 @@ api_command_late(void *arg, store_status_t status, const store_rollout_t *all)
     command_job_t  *command = arg;
 
     api = command->job.api;
-    k = 0;
 
     for (i = 0; status == STORE_OK && i < all->node_count; i++) {
         if (!fleet_node(&all->nodes[i], 0, 0, &node, NULL)

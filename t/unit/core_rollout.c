@@ -1,4 +1,4 @@
-/* Unit tests of core/rollout. */
+/* Unit tests of core/rollout; long: they share one fleet that is played. */
 
 #include <math.h>
 #include <setjmp.h>
