@@ -116,15 +116,32 @@ api_command_parse(http_exchange_t *exchange, const cJSON *body,
         "reason", "actor", "revision", NULL
     };
     static const char *const  abort_fields[] = { "reason", "actor", NULL };
+    static const char *const  promote_fields[] = {
+        "reason", "actor", "revision", "full", NULL
+    };
 
-    if (!api_check_fields(exchange, body, command->command == ROLLOUT_ABORT
-                                          ? abort_fields : fields)
+    if (!api_check_fields(exchange, body,
+                          command->command == ROLLOUT_ABORT ? abort_fields
+                          : command->command == ROLLOUT_PROMOTE
+                            && !command->approves ? promote_fields : fields)
         || !api_command_text(exchange, body, "reason", command->reason,
                              sizeof(command->reason))
         || !api_command_text(exchange, body, "actor", command->actor,
                              sizeof(command->actor)))
     {
         return false;
+    }
+
+    item = cJSON_GetObjectItemCaseSensitive(body, "full");
+
+    if (item != NULL && !cJSON_IsBool(item) && !cJSON_IsNull(item)) {
+        http_answer_problem(exchange->request, 422, "full",
+                            "must be true or false", NULL);
+        return false;
+    }
+
+    if (cJSON_IsTrue(item)) {
+        command->command = ROLLOUT_PROMOTE_FULL;
     }
 
     item = cJSON_GetObjectItemCaseSensitive(body, "revision");
