@@ -74,6 +74,12 @@ is $nginx->get('/')->{status}, 200, 'and answers';
 
 # --- canaryd and canaryctl ---
 
+# one without a record of which Redis knows nothing
+$nginx->stop;
+$nginx = nginx(groups => [blue => $backend, green => $backend],
+    module => "$dir/root/usr/lib/nginx/modules/ngx_http_canary_module.so",
+)->start;
+
 ($deb) = glob "$dir/build/deb/nginx-canary_*.deb";
 ok $deb, 'the package of canaryd is there' or BAIL_OUT('no package');
 
