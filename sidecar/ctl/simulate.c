@@ -161,7 +161,8 @@ simulate_spec(const ctl_args_t *args, rollout_spec_t *spec)
     } else if (spec->strategy != SPEC_CANARY
                && spec->strategy != SPEC_BLUE_GREEN)
     {
-        ctl_error("strategy: only canary and blue-green are simulated");
+        ctl_error("strategy: only canary and blue-green are simulated, "
+                  "not %s", spec_strategy_name(spec->strategy));
         spec_free(spec);
         rc = CTL_FAILED;
     }
