@@ -51,6 +51,8 @@ ctl_simulate(const ctl_args_t *args, const char *command)
     simulate_sum_t          sum;
     const simulate_case_t  *what;
 
+    memset(&spec, 0, sizeof(rollout_spec_t));
+
     rc = simulate_spec(args, &spec);
     if (rc) {
         return rc;
