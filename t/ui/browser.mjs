@@ -5,7 +5,7 @@ import { contrast, small, structure, unnamed } from './a11y.mjs';
 
 export const { UI_URL } = process.env;
 
-const { UI_CHROMIUM, UI_NPM, UI_SHOTS } = process.env;
+const { UI_CHROMIUM, UI_NPM, UI_SHOTS, UI_TOKEN } = process.env;
 const { chromium } = createRequire(UI_NPM)('playwright-core');
 const PATIENCE = 30000;
 
@@ -31,6 +31,11 @@ export async function open(options) {
     document.addEventListener('securitypolicyviolation', (event) =>
       console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
   });
+
+  if (UI_TOKEN) {
+    await context.addInitScript((token) =>
+      sessionStorage.setItem('canary-token', token), UI_TOKEN);
+  }
 
   const page = await context.newPage();
 
