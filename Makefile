@@ -6,7 +6,9 @@
 #
 #   make module NGINX_SRC=/usr/src/nginx-1.29.7
 #   make static NGINX_SRC=/usr/src/nginx-1.29.7    nginx with the module in it
-#   make deb                                       Debian package of the module
+#   make deb                                       Debian packages
+#   make install DESTDIR= PREFIX=/usr/local        and uninstall
+#   make check                                     form, lint, tests
 
 BUILD   ?= build
 CC      ?= cc
@@ -63,7 +65,8 @@ LUA     := $(wildcard sidecar/lua/*.lua)
 UI      := $(wildcard sidecar/ui/*.html sidecar/ui/*.css sidecar/ui/*.js \
                sidecar/ui/*.svg sidecar/ui/vendor/*.js sidecar/ui/vendor/*.css)
 
-.PHONY: all module static deb sidecar unit tools asan check clean FORCE
+.PHONY: all module static deb sidecar unit tools asan check lint clean FORCE \
+    install install-module install-sidecar uninstall
 .SECONDARY:
 
 all: module sidecar
@@ -77,8 +80,20 @@ tools: $(TOOLS)
 asan:
 	$(MAKE) SANITIZE=1 all unit tools
 
-check: all
+check:
+	scripts/deps test
+	scripts/check-format
+	$(MAKE) lint
 	scripts/test
+
+# .clang-tidy says what it looks for; the module needs nginx's own flags.
+# FILES="FILE..." looks at these only.
+FILES ?= $(wildcard sidecar/*.c sidecar/*/*.c)
+
+lint: $(BUILD)/obj/sidecar/lua_scripts.inc $(BUILD)/obj/sidecar/ui_files.inc
+	printf '%s\n' $(FILES) | xargs -P 2 -n 8 sh -c \
+	    'clang-tidy --quiet "$$@" -- $(CPPFLAGS) -I$(BUILD)/obj/sidecar \
+	    -std=gnu11 2>/dev/null' lint
 
 clean:
 	rm -rf build
@@ -167,6 +182,81 @@ $(BUILD)/nginx-src: FORCE
 	    || echo "$(NGINX_SRC) $(NGINX_FLAGS)" > $@
 
 FORCE:
+
+# What is built must be there: `make` first, then `make install` as root, which
+# then needs no compiler.  Nothing of the operator's is overwritten: a
+# canaryd.yaml that is there stays.
+DESTDIR  ?=
+PREFIX   ?= /usr/local
+SYSCONF  ?= /etc
+BINDIR   := $(PREFIX)/bin
+SBINDIR  := $(PREFIX)/sbin
+MODULES  ?= $(PREFIX)/lib/nginx/modules
+UNITS    := $(PREFIX)/lib/systemd/system
+SYSUSERS := $(PREFIX)/lib/sysusers.d
+TMPFILES := $(PREFIX)/lib/tmpfiles.d
+MAN      := $(PREFIX)/share/man
+BASHCOMP := $(PREFIX)/share/bash-completion/completions
+ZSHCOMP  := $(PREFIX)/share/zsh/site-functions
+DOC      := $(PREFIX)/share/doc/nginx-canary
+EXAMPLES := $(DOC)/examples
+CONF     := $(SYSCONF)/nginx-canary
+D         = $(DESTDIR)
+MANPAGES := $(wildcard man/*.[1-8])
+
+install: install-module install-sidecar
+
+install-module:
+	install -D -m 0644 $(BUILD)/ngx_http_canary_module.so \
+	    $(D)$(MODULES)/ngx_http_canary_module.so
+
+install-sidecar:
+	install -D -m 0755 $(BUILD)/canaryd $(D)$(SBINDIR)/canaryd
+	install -D -m 0755 $(BUILD)/canaryctl $(D)$(BINDIR)/canaryctl
+	install -d $(D)$(UNITS) $(D)$(EXAMPLES)
+	sed 's,/usr/sbin/,$(SBINDIR)/,' conf/systemd/canaryd.service \
+	    > $(D)$(UNITS)/canaryd.service
+	chmod 0644 $(D)$(UNITS)/canaryd.service
+	install -D -m 0644 conf/systemd/canaryd.sysusers \
+	    $(D)$(SYSUSERS)/canaryd.conf
+	install -D -m 0644 conf/systemd/canaryd.tmpfiles \
+	    $(D)$(TMPFILES)/canaryd.conf
+	for page in $(MANPAGES); do \
+	    install -D -m 0644 $$page \
+	        $(D)$(MAN)/man$${page##*.}/$${page##*/} || exit 1; \
+	done
+	# an older canaryctl has none
+	if $(BUILD)/canaryctl completion bash > $(BUILD)/completion.bash \
+	    2> /dev/null; then \
+	    install -D -m 0644 $(BUILD)/completion.bash \
+	        $(D)$(BASHCOMP)/canaryctl && \
+	    $(BUILD)/canaryctl completion zsh > $(BUILD)/completion.zsh && \
+	    install -D -m 0644 $(BUILD)/completion.zsh \
+	        $(D)$(ZSHCOMP)/_canaryctl; \
+	fi
+	install -d -m 0750 $(D)$(CONF)
+	[ -e $(D)$(CONF)/canaryd.yaml ] || \
+	    install -m 0640 conf/canaryd.yaml $(D)$(CONF)/canaryd.yaml
+	install -m 0644 conf/*.conf conf/*.yaml conf/tokens.example \
+	    $(D)$(EXAMPLES)/
+	sed 's,/usr/bin/,$(BINDIR)/,' conf/systemd/nginx-seed.conf \
+	    > $(D)$(EXAMPLES)/nginx-seed.conf
+	chmod 0644 $(D)$(EXAMPLES)/nginx-seed.conf
+	cp -R conf/grafana conf/prometheus $(D)$(EXAMPLES)/
+	install -m 0644 README.md CHANGELOG.md docs/*.md docs/openapi.yaml \
+	    $(D)$(DOC)/
+
+# /etc/nginx-canary is the operator's and stays.
+uninstall:
+	rm -f $(D)$(MODULES)/ngx_http_canary_module.so \
+	    $(D)$(SBINDIR)/canaryd $(D)$(BINDIR)/canaryctl \
+	    $(D)$(UNITS)/canaryd.service $(D)$(SYSUSERS)/canaryd.conf \
+	    $(D)$(TMPFILES)/canaryd.conf \
+	    $(D)$(BASHCOMP)/canaryctl $(D)$(ZSHCOMP)/_canaryctl
+	for page in $(MANPAGES); do \
+	    rm -f $(D)$(MAN)/man$${page##*.}/$${page##*/}; \
+	done
+	rm -rf $(D)$(DOC)
 
 # debian/ says what goes in; in a copy, since it leaves the result above it.
 # -d: scripts/deps has what is needed, which is not all of build-essential.

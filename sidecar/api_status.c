@@ -100,12 +100,13 @@ api_live(void *arg, http_exchange_t *exchange)
 void
 api_metrics(void *arg, http_exchange_t *exchange)
 {
-    char    *text;
-    api_t   *api = arg;
-    size_t   len;
+    char       *text;
+    api_t      *api = arg;
+    size_t      len;
+    metrics_t   metrics = { api->store, api->agent, api->controller,
+                            api->feed, api->around, api->auth };
 
-    text = metrics_text(api->store, api->agent, api->controller,
-                        api->feed, &len);
+    text = metrics_text(&metrics, &len);
 
     if (text == NULL) {
         http_answer_problem(exchange->request, 503, NULL, "out of memory",

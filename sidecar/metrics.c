@@ -150,13 +150,45 @@ metrics_controller(struct evbuffer *out, const controller_t *controller)
 }
 
 
+static void
+metrics_around(struct evbuffer *out, const around_t *around)
+{
+    unsigned  r;
+
+    metrics_head(out, "canaryd_gate_runs_total", "counter",
+                 "Runs of gates that ended, by result.");
+
+    for (r = ROLLOUT_GATE_PASSED; r <= ROLLOUT_GATE_HOLD; r++) {
+        evbuffer_add_printf(out, "canaryd_gate_runs_total{result=\"%s\"} %"
+                            PRIu64 "\n", rollout_result_name(r),
+                            runner_count(around->runner, r));
+    }
+
+    metrics_count(out, "canaryd_notifications_sent_total",
+                  "Messages that a channel took.",
+                  notify_sent(around->notify));
+    metrics_count(out, "canaryd_notifications_failed_total",
+                  "Messages that were given up.",
+                  notify_failed(around->notify));
+
+    metrics_head(out, "canaryd_servers_watched", "gauge",
+                 "Servers whose health this canaryd checks.");
+    evbuffer_add_printf(out, "canaryd_servers_watched %u\n",
+                        heal_watched(around->heal));
+    metrics_head(out, "canaryd_servers_unhealthy", "gauge",
+                 "Those of them that do not answer as they should.");
+    evbuffer_add_printf(out, "canaryd_servers_unhealthy %u\n",
+                        heal_unhealthy(around->heal));
+}
+
+
 char *
-metrics_text(const store_t *store, const agent_t *agent,
-    const controller_t *controller, const feed_t *feed, size_t *len)
+metrics_text(const metrics_t *metrics, size_t *len)
 {
     char             *text;
     const char       *why;
     struct evbuffer  *out;
+    const store_t    *store = metrics->store;
 
     out = evbuffer_new();
     if (out == NULL) {
@@ -177,17 +209,22 @@ metrics_text(const store_t *store, const agent_t *agent,
                   "Connections to Redis that were lost.",
                   store_reconnects(store));
     metrics_flag(out, "canaryd_nginx_up", "1 if nginx was read lately.",
-                 agent_ready(agent, &why));
+                 agent_ready(metrics->agent, &why));
 
-    metrics_agent(out, agent);
-    metrics_controller(out, controller);
+    metrics_agent(out, metrics->agent);
+    metrics_controller(out, metrics->controller);
+    metrics_around(out, metrics->around);
 
     metrics_head(out, "canaryd_event_listeners", "gauge",
                  "Who listens to the events at present.");
     evbuffer_add_printf(out, "canaryd_event_listeners %u\n",
-                        feed_clients(feed));
+                        feed_clients(metrics->feed));
     metrics_count(out, "canaryd_event_listeners_dropped_total",
-                  "Those that were too slow.", feed_dropped(feed));
+                  "Those that were too slow.", feed_dropped(metrics->feed));
+
+    metrics_count(out, "canaryd_logins_failed_total",
+                  "Requests with a token that is none.",
+                  auth_failed(metrics->auth));
 
     *len = evbuffer_get_length(out);
     text = malloc(*len + 1);

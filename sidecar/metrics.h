@@ -6,14 +6,25 @@
 #include <stddef.h>
 
 #include "agent.h"
+#include "around.h"
+#include "auth/auth.h"
 #include "controller.h"
 #include "feed.h"
 #include "store.h"
 
 #define METRICS_TYPE  "text/plain; version=0.0.4; charset=utf-8"
 
+/* What the metrics are of; all borrowed. */
+typedef struct {
+    const store_t       *store;
+    const agent_t       *agent;
+    const controller_t  *controller;
+    const feed_t        *feed;
+    const around_t      *around;
+    const auth_t        *auth;
+} metrics_t;
+
 /* To be freed by the caller; NULL: no memory. */
-char *metrics_text(const store_t *store, const agent_t *agent,
-    const controller_t *controller, const feed_t *feed, size_t *len);
+char *metrics_text(const metrics_t *metrics, size_t *len);
 
 #endif

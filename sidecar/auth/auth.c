@@ -29,6 +29,7 @@ struct auth_s {
     auth_limit_t    *limit;
     auth_worker_t   *worker;
     unsigned         generation;   /* of the files */
+    uint64_t         failed;
     unsigned char    key[32];      /* of the marks; of this process */
 };
 
@@ -156,6 +157,13 @@ auth_load(auth_t *auth, const auth_config_t *config, char *error, size_t size)
     }
 
     return 0;
+}
+
+
+uint64_t
+auth_failed(const auth_t *auth)
+{
+    return auth->failed;
 }
 
 
@@ -395,6 +403,7 @@ auth_refuse(auth_t *auth, const http_peer_t *peer, const char *why,
 
     memset(&result->identity, 0, sizeof(result->identity));
     result->invalid = true;
+    auth->failed++;
 
     if (auth_limit_reached(auth->limit, peer->key, most, now)) {
         result->status = 429;

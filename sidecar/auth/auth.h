@@ -35,6 +35,9 @@ void auth_free(auth_t *auth);
 int auth_reload(auth_t *auth, const auth_config_t *config, char *error,
     size_t size);
 
+/* Tokens that were none, since the start. */
+uint64_t auth_failed(const auth_t *auth);
+
 /* What `role` of a route comes to. */
 auth_role_t auth_needed(const auth_t *auth, auth_role_t role);
 

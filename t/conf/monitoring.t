@@ -39,6 +39,14 @@ wait_for {
 
 $load->stop;
 
+my %told = map { $_ => 1 }
+    slurp("$root/docs/canaryd-metrics.md") =~ /`(canaryd_[a-z_]+)`/g;
+my %ours = map { $_ => 1 } grep { /^canaryd_/ } keys %known;
+
+is_deeply [grep { !$told{$_} } sort keys %ours], [], 'all are documented';
+is_deeply [grep { !$ours{$_} } sort keys %told], [],
+    'and no others';
+
 my @texts = ([rules => slurp("$root/conf/prometheus/rules.yml")],
     [dashboard => slurp("$root/conf/grafana/nginx-canary.json")]);
 

@@ -48,8 +48,8 @@ $(FUZZ)/nginx.so: t/fuzz/nginx.c t/fuzz/fuzz.mk $(MODULE_SRCS) build/objs/Makefi
 	@mkdir -p $(@D)
 	$(FUZZ_CC) -D_GNU_SOURCE -fPIC -shared -shared-libasan -Wl,-Bsymbolic \
 	    -O1 -g -std=gnu11 $(FUZZ_SAN) -fsanitize=fuzzer-no-link \
-	    $(patsubst %,-I$(NGINX_SRC)/src/%,core event event/modules os/unix \
-	        http http/modules http/v2) -Ibuild/objs -Isrc \
+	    $(patsubst %,-I$(NGINX_SRC)/src/%,core event event/modules event/quic \
+	        os/unix http http/modules http/v2 http/v3) -Ibuild/objs -Isrc \
 	    -o $@ t/fuzz/nginx.c $(wildcard src/*.c) $(FUZZ_RT) -lcjson -lmaxminddb \
 	    -lstdc++
 

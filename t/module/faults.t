@@ -27,13 +27,15 @@ CONF
 spawn(name => 'web sockets', err => tmpdir() . '/ws', cmd => [$^X,
     '-MIO::Socket::INET', '-e', <<'PERL', $socket]);
 my $listen = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$ARGV[0]",
-    Listen => 64, ReuseAddr => 1) or die;
+    Listen => 64, ReuseAddr => 1) or die $!;
 $SIG{CHLD} = 'IGNORE';
 while (1) {
     my $c = $listen->accept or next;
     next if fork;
     my $head = '';
-    sysread $c, $head, 1, length $head until $head =~ /\r\n\r\n/;
+    until ($head =~ /\r\n\r\n/) {
+        sysread $c, $head, 1, length $head or exit;
+    }
     syswrite $c, "HTTP/1.1 101 Switching Protocols\r\n"
         . "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
     while (sysread $c, my $bytes, 100) {
@@ -43,6 +45,7 @@ while (1) {
     exit;
 }
 PERL
+wait_for { IO::Socket::INET->new("127.0.0.1:$socket") } 20, 'web sockets';
 
 my $nginx = nginx(
     groups => [%b],

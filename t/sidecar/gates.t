@@ -355,6 +355,14 @@ subtest 'secrets are not seen' => sub {
         qr/\Q$secret\E/, 'in events';
     unlike $canaryd->get('/v1/rollouts?limit=100')->{body},
         qr/\Q$secret\E/, 'in the API';
+
+    for my $rollout (@{ $canaryd->get('/v1/rollouts?limit=100')
+        ->{json}{rollouts} })
+    {
+        my $r = $canaryd->get("/v1/rollouts/$rollout->{id}/explain");
+        is $r->{status}, 200, 'explained';
+        unlike $r->{body}, qr/\Q$secret\E/, 'in what explains it';
+    }
 };
 
 

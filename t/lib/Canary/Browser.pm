@@ -21,7 +21,7 @@ plan(skip_all => 'there is no chromium: scripts/deps test installs it')
     unless $chromium;
 plan(skip_all => 'npm could not be reached: there is no playwright-core in '
     . "build/npm (see $npm/npm.log)")
-    unless -d "$npm/node_modules/playwright-core";
+    unless -f "$npm/installed.json";
 
 
 sub browse {

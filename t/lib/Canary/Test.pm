@@ -159,16 +159,23 @@ sub sanitizer_env {
 }
 
 
+# A port to listen on later.  It is below those that the system gives to
+# clients (32768 and up): one of another test could take it meanwhile, and a
+# client of a dead port could be connected to itself.  Redis Cluster needs the
+# port 10000 above, too.
+
 my %given;
 
 sub free_port {
-    while (1) {
-        my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-            LocalPort => 0, Proto => 'tcp', Listen => 1, ReuseAddr => 1)
-            or die "no free port: $!";
-        my $port = $socket->sockport;
-        return $port unless $given{$port}++;
+    for (1 .. 1000) {
+        my $port = 10240 + int rand 22000;
+        next if $given{$port}++;
+
+        return $port if IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+            LocalPort => $port, Proto => 'tcp', Listen => 1, ReuseAddr => 1);
     }
+
+    die "no free port: $!";
 }
 
 

@@ -85,6 +85,7 @@ package Canary::Load;
 
 use Canary::Process qw(wait_for tmpdir spawn reap alive stop_process slurp);
 use JSON::PP ();
+use POSIX qw(SIGTERM);
 
 my $loads = 0;
 
@@ -152,10 +153,19 @@ sub wait {
 }
 
 
+# Not before it takes the signal as its order to end.
+
 sub stop {
     my ($self) = @_;
 
-    kill 'TERM', $self->{pid};
+    my $pid = $self->{pid};
+
+    wait_for {
+        my ($caught) = slurp("/proc/$pid/status") =~ /^SigCgt:\s*(\S+)/m;
+        !alive($pid) || readlink("/proc/$pid/exe") =~ m{/load$}
+            && hex(substr $caught // 0, -8) & 1 << SIGTERM - 1;
+    } 10;
+    kill 'TERM', $pid;
 
     return $self->wait(20);
 }
