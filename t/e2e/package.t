@@ -132,10 +132,16 @@ my $pid = Canary::Process::spawn(name => 'canaryd', cmd => [
     '--listen', "unix:$socket", '--data-dir', "$dir/data" ],
     in => '/dev/null', out => "$dir/canaryd.out", err => "$dir/canaryd.err");
 
+# the record that nginx has is written back to the new Redis
+
 wait_for {
-    (run("$side/usr/bin/canaryctl", '--server', "unix:$socket", 'status'))[1]
-        =~ /upstream app/;
-} 20, 'canaryd of the package sees nginx';
+    my ($rc, $json) = run("$side/usr/bin/canaryctl", '--server',
+        "unix:$socket", 'status', '--json');
+    my $state = $rc == 0 ? decode($json)->{upstreams}[0] : undef;
+
+    $state && $state->{revision}
+        == $nginx->upstream->{record}{revision};
+} 20, 'canaryd of the package knows what nginx serves';
 
 my $load = load_start($nginx);
 ($code, $out, $err) = run("$side/usr/bin/canaryctl", '--server',
