@@ -225,7 +225,7 @@ sub stream {
     wait_for {
         ($head, my $body) = split /\r\n\r\n/, slurp(tmpdir() . '/stream'), 2;
         @events = ($body // '') =~ /^data: (.*)$/mg;
-        grep { /"type":"aborted"/ } @events;
+        grep { /"type":"incident-opened"/ } @events;
     } 20, 'the stream';
     stop_process($curl, 'TERM');
 
