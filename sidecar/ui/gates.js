@@ -5,7 +5,7 @@ import { commandButton } from './commands.js';
 import { confirm } from './dialog.js';
 import { fill, h, panel, table, text } from './dom.js';
 import * as format from './format.js';
-import { oddsMeter } from './parts.js';
+import { harmAt, oddsMeter } from './parts.js';
 import { verdict } from './states.js';
 
 const SHOWN = 12;
@@ -63,14 +63,22 @@ export function gatesPanel(id) {
   const el = panel('Gates', asked, list, told,
     h('div', { class: 'buttons' }, smoke.el));
 
+  const unfolded = new Set();       // those that somebody reads stay open
+  const runs = (run) => {
+    const key = `${run.gate} ${run.begun}`;
+
+    return h('details', { open: unfolded.has(key), ontoggle: (event) =>
+      unfolded[event.target.open ? 'add' : 'delete'](key) },
+    h('summary', {}, h('strong', {}, run.gate), ' ', result(run.result),
+      ` · ${format.when(run.begun)} · ${run.detail}`),
+    h('ul', {}, run.results.map(line)));
+  };
+
   async function show() {
     const { gates } = await get(`${path}/gates`);
     const latest = gates.slice(-SHOWN).reverse();
 
-    fill(list, latest, () => latest.map((run) => h('li', {},
-      h('details', {}, h('summary', {}, h('strong', {}, run.gate), ' ',
-        result(run.result), ` · ${format.when(run.begun)} · ${run.detail}`),
-      h('ul', {}, run.results.map(line))))));
+    fill(list, latest, () => latest.map((run) => h('li', {}, runs(run))));
   }
 
   el.hidden = true;
@@ -101,8 +109,6 @@ export function groupsPanel() {
     el,
     update(r) {
       const groups = Object.entries(r.groups ?? {});
-      const count = groups.length || 1;
-      const alpha = (r.spec.analysis?.alpha ?? 0.01) / count;
 
       el.hidden = groups.length === 0;
       fill(box, groups.map(([name, g]) => [name, g, r.traffic[name]]), () =>
@@ -112,7 +118,7 @@ export function groupsPanel() {
           const judged = group.judgement;
 
           meters.set(name, meter);
-          meter.update(judged?.log_evidence ?? 0, -Math.log(alpha));
+          meter.update(judged?.log_evidence ?? 0, harmAt(r));
           return h('tr', {}, h('th', { scope: 'row' }, name),
             h('td', { class: 'num' }, format.weight(r.weights[name] ?? 0)),
             h('td', {}, judged?.odds ?? '–', meter.el),

@@ -157,9 +157,10 @@ export function overview(page) {
   };
 
   page.poll(async () => {
-    const [running, past, known] = await Promise.all([
+    const [running, past, known, frozen] = await Promise.all([
       get('v1/rollouts?state=active&limit=100'),
-      get(`v1/rollouts?limit=${LATEST}`), get('v1/upstreams')]);
+      get(`v1/rollouts?limit=${LATEST}`), get('v1/upstreams'),
+      get('v1/freeze')]);
     const ids = new Set(past.rollouts.map((rollout) => rollout.id));
     const all = [...past.rollouts,
       ...running.rollouts.filter((rollout) => !ids.has(rollout.id))];
@@ -172,6 +173,7 @@ export function overview(page) {
     fill(upstreams, [brief, forbidden()], () => table('Upstreams',
       ['Upstream', 'Weights', 'Stable', 'Nodes up to date', '#Revision', ''],
       known.upstreams.map((u) => upstreamRow(u, tell))));
+    stop.hidden = frozen.stop !== null;
     fill(stop, unless('admin'), () => stopButton(true));
     fill(latest, past.rollouts.map((r) => [r.id, r.state, r.waiting_for,
       r.reason, active(r) ? r.updated : 0]), () => table('Latest rollouts',

@@ -36,11 +36,13 @@ export function canaryWeight(rollout) {
   case 'aborted':
     return 0;
   case 'succeeded':
-    return rollout.spec.strategy === 'experiment'
-      || rollout.spec.on_success === 'keep' && !rollout.spec.steps
-      ? rollout.weights[rollout.canary] ?? 0
-      : rollout.spec.on_success === 'keep'
-      ? rollout.spec.steps?.at(-1)?.weight ?? 100 : 100;
+    if (rollout.spec.groups) {
+      return rollout.spec.on_success === 'keep'
+        ? rollout.spec.groups[rollout.canary] ?? 0 : 0;
+    }
+    return rollout.spec.on_success === 'keep'
+      ? (rollout.spec.steps?.at(-1)?.weight ?? 100)
+        - (rollout.spec.holdback ?? 0) : 100;
   default:
     return rollout.weights[rollout.canary] ?? 0;
   }

@@ -136,12 +136,12 @@ await small('incidents', (other) => other.locator('.card').first()
 await card.getByRole('button', { name: 'Acknowledge' }).click();
 await page.getByLabel('Reason').fill('mine');
 await inDialog(page, 'Acknowledge').click();
-await card.getByText('acknowledged by dashboard: mine').waitFor();
+await card.getByText('acknowledged by anna: mine').waitFor();
 ok(true, 'acknowledged by a click');
 await card.getByRole('button', { name: 'Resolve' }).click();
 await inDialog(page, 'Resolve').click();
 await page.getByRole('region', { name: 'Resolved' })
-  .getByText('resolved by dashboard').waitFor();
+  .getByText('resolved by anna').waitFor();
 ok(true, 'resolved by a click');
 
 // --- the stop of the line ---
