@@ -81,16 +81,17 @@ asan:
 	$(MAKE) SANITIZE=1 all unit tools
 
 check:
+	scripts/deps test
 	scripts/check-format
 	$(MAKE) lint
 	scripts/test
 
 # .clang-tidy says what it looks for; the module needs nginx's own flags.
-# LINT="FILE..." looks at these only.
-LINT ?= $(wildcard sidecar/*.c sidecar/*/*.c)
+# FILES="FILE..." looks at these only.
+FILES ?= $(wildcard sidecar/*.c sidecar/*/*.c)
 
 lint: $(BUILD)/obj/sidecar/lua_scripts.inc $(BUILD)/obj/sidecar/ui_files.inc
-	printf '%s\n' $(LINT) | xargs -P 2 -n 8 sh -c \
+	printf '%s\n' $(FILES) | xargs -P 2 -n 8 sh -c \
 	    'clang-tidy --quiet "$$@" -- $(CPPFLAGS) -I$(BUILD)/obj/sidecar \
 	    -std=gnu11 2>/dev/null' lint
 

@@ -116,15 +116,32 @@ api_command_parse(http_exchange_t *exchange, const cJSON *body,
         "reason", "actor", "revision", NULL
     };
     static const char *const  abort_fields[] = { "reason", "actor", NULL };
+    static const char *const  promote_fields[] = {
+        "reason", "actor", "revision", "full", NULL
+    };
 
-    if (!api_check_fields(exchange, body, command->command == ROLLOUT_ABORT
-                                          ? abort_fields : fields)
+    if (!api_check_fields(exchange, body,
+                          command->command == ROLLOUT_ABORT ? abort_fields
+                          : command->command == ROLLOUT_PROMOTE
+                            && !command->approves ? promote_fields : fields)
         || !api_command_text(exchange, body, "reason", command->reason,
                              sizeof(command->reason))
         || !api_command_text(exchange, body, "actor", command->actor,
                              sizeof(command->actor)))
     {
         return false;
+    }
+
+    item = cJSON_GetObjectItemCaseSensitive(body, "full");
+
+    if (item != NULL && !cJSON_IsBool(item) && !cJSON_IsNull(item)) {
+        http_answer_problem(exchange->request, 422, "full",
+                            "must be true or false", NULL);
+        return false;
+    }
+
+    if (cJSON_IsTrue(item)) {
+        command->command = ROLLOUT_PROMOTE_FULL;
     }
 
     item = cJSON_GetObjectItemCaseSensitive(body, "revision");
@@ -627,7 +644,6 @@ api_command_late(void *arg, store_status_t status, const store_rollout_t *all)
     command_job_t  *command = arg;
 
     api = command->job.api;
-    k = 0;
 
     for (i = 0; status == STORE_OK && i < all->node_count; i++) {
         if (!fleet_node(&all->nodes[i], 0, 0, &node, NULL)

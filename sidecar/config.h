@@ -94,10 +94,10 @@ int config_reload(int argc, char **argv, config_t *config, char *error,
 
 /*
  * Takes over from *fresh what takes effect at once (tick, log, nginx, and of
- * auth, jwt and tls what their files are and say; not whether there is any).  The
- * names of keys that differ but need a restart are written to list ("listen,
- * redis", "" if there are none; at least 128 bytes).  True if something was
- * taken over.
+ * auth, jwt and tls what their files are and say; not whether there is any).
+ * The names of keys that differ but need a restart are written to list
+ * ("listen, redis", "" if there are none; at least 128 bytes).  True if
+ * something was taken over.
  */
 bool config_apply(config_t *config, const config_t *fresh, char *list,
     size_t size);

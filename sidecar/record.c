@@ -1,3 +1,5 @@
+/* long: one format, read and printed. */
+
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -114,7 +114,7 @@ release_traffic(cJSON *json, const release_t *release,
                               ? traffic_summary(&evidence->arms[i].traffic)
                               : cJSON_CreateNull());
 
-        if (sum > 1.0) {
+        if (evidence != NULL && sum > 1.0) {
             cJSON_AddNumberToObject(measured, name,
                 round(evidence->arms[i].traffic.requests / sum * 10000.0)
                 / 100.0);
@@ -129,7 +129,7 @@ release_traffic(cJSON *json, const release_t *release,
                           ? traffic_summary(&evidence->stable)
                           : cJSON_CreateNull());
 
-    if (sum > 1.0) {
+    if (evidence != NULL && sum > 1.0) {
         cJSON_AddNumberToObject(measured, release->stable,
                                 round(evidence->stable.requests / sum
                                       * 10000.0) / 100.0);

@@ -1,4 +1,7 @@
-/* Calls that only read, and a node's report. */
+/*
+ * Calls that only read, and a node's report.  long: they are alike, and few
+ * lines each.
+ */
 
 #include <stdio.h>
 #include <stdlib.h>

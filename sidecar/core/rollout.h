@@ -195,7 +195,8 @@ typedef enum {
     ROLLOUT_ABORT = 0,
     ROLLOUT_PAUSE,
     ROLLOUT_RESUME,
-    ROLLOUT_PROMOTE                /* go on to the next step now */
+    ROLLOUT_PROMOTE,               /* go on to the next step now */
+    ROLLOUT_PROMOTE_FULL           /* to the end: no more steps, no bake */
 } rollout_command_t;
 
 /* Types: smoke, started (with step 1), step, turn, waiting, resumed, paused,

@@ -67,6 +67,7 @@ fits(rollout_state_t state, rollout_command_t command)
         return state == ROLLOUT_PAUSED;
 
     case ROLLOUT_PROMOTE:
+    case ROLLOUT_PROMOTE_FULL:
         return moving || state == ROLLOUT_PAUSED;
     }
 
@@ -83,7 +84,7 @@ rollout_command(const rollout_spec_t *spec, rollout_t *rollout,
     change_t                  change = { spec, rollout, NULL, events, by,
                                          now_ms };
     static const char *const  done[] = {
-        "aborted", "paused", "resumed", "promoted"
+        "aborted", "paused", "resumed", "promoted", "promoted to the end"
     };
 
     events->count = 0;
@@ -92,7 +93,17 @@ rollout_command(const rollout_spec_t *spec, rollout_t *rollout,
         return refuse(rollout, command, error);
     }
 
-    if (command == ROLLOUT_PROMOTE && step_by_servers(spec)
+    if (command == ROLLOUT_PROMOTE_FULL && step_by_servers(spec)
+        && rollout->step + 1 < spec->step_count)
+    {
+        text_format(error, ROLLOUT_REASON_LEN, "cannot promote to the end: "
+                    "server %s and those after it have not been worked on",
+                    spec->targets[rollout->step + 1]);
+        return -1;
+    }
+
+    if ((command == ROLLOUT_PROMOTE || command == ROLLOUT_PROMOTE_FULL)
+        && step_by_servers(spec)
         && !rollout->baking && rollout->turn != ROLLOUT_TURN_BAKE)
     {
         text_format(error, ROLLOUT_REASON_LEN, "cannot promote: server %s is "
@@ -122,6 +133,11 @@ rollout_command(const rollout_spec_t *spec, rollout_t *rollout,
     case ROLLOUT_PROMOTE:
         rollout->approved = true;  /* also of the last step, for the bake */
         step_go_on(&change, why);
+        break;
+
+    case ROLLOUT_PROMOTE_FULL:
+        rollout->approved = true;
+        step_finish(&change, why);
         break;
     }
 

@@ -37,6 +37,8 @@ void step_begin(change_t *change, unsigned step, const char *type,
     const char *why);
 /* To whatever follows the present step or the bake. */
 void step_go_on(change_t *change, const char *why);
+/* To success, past the steps that remain and the bake. */
+void step_finish(change_t *change, const char *why);
 /* From a pause or a wait back to where it began. */
 void step_come_back(change_t *change, const char *why);
 /* A tick of PROGRESSING, WAITING or BAKING; passed: ms for its clock. */

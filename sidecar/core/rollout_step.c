@@ -169,6 +169,14 @@ step_go_on(change_t *change, const char *why)
 
 
 void
+step_finish(change_t *change, const char *why)
+{
+    change->rollout->step = change->spec->step_count - 1;
+    succeed(change, why);
+}
+
+
+void
 step_come_back(change_t *change, const char *why)
 {
     change_enter(change,

@@ -187,7 +187,7 @@ const char *
 rollout_command_name(rollout_command_t command)
 {
     static const char *const  names[] = {
-        "abort", "pause", "resume", "promote"
+        "abort", "pause", "resume", "promote", "promote to the end"
     };
 
     return name_of(names, command);

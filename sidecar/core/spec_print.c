@@ -308,7 +308,7 @@ spec_print(const rollout_spec_t *spec)
         || !put_text(json, "canary", spec->canary)
         || !put_text(json, "version", spec->version)
         || !put_given(json, spec)
-        || !put_text(json, "strategy", 
+        || !put_text(json, "strategy",
                      spec_strategy_name(spec->strategy))
         || !put_plan(json, spec)
         || !put_text(json, "ramp", ramp)

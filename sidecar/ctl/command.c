@@ -1,4 +1,4 @@
-/* abort, pause, resume and promote. */
+/* abort, pause, resume, promote and approve. */
 
 #include "ctl.h"
 
@@ -11,8 +11,7 @@
 #define COMMAND_ACTOR  64          /* both with NUL, as the API has it */
 #define COMMAND_REASON 201
 
-static cJSON *command_body(const ctl_args_t *args);
-static int command_abort(const cJSON *rollout);
+static int command_abort(const ctl_args_t *args, const cJSON *rollout);
 static void command_actor(char *actor, size_t size);
 
 
@@ -21,13 +20,9 @@ ctl_command(const ctl_args_t *args, const char *command)
 {
     int           rc;
     char          path[640], tail[32], id[96], state[32], reason[300];
+    char         *end;
     cJSON        *body;
     ctl_reply_t   reply;
-
-    if (args->reason != NULL && strlen(args->reason) >= COMMAND_REASON) {
-        ctl_error("--reason: at most %d bytes", COMMAND_REASON - 1);
-        return CTL_USAGE;
-    }
 
     snprintf(tail, sizeof(tail), "/%s", command);
     rc = ctl_rollout_path(args, tail, path, sizeof(path));
@@ -36,8 +31,17 @@ ctl_command(const ctl_args_t *args, const char *command)
         return rc;
     }
 
-    body = command_body(args);
+    body = ctl_words(args);
     if (body == NULL) {
+        return CTL_USAGE;
+    }
+
+    if ((args->revision != -1
+         && cJSON_AddNumberToObject(body, "revision",
+                                    (double) args->revision) == NULL)
+        || (args->full && cJSON_AddTrueToObject(body, "full") == NULL))
+    {
+        cJSON_Delete(body);
         ctl_error("out of memory");
         return CTL_FAILED;
     }
@@ -52,16 +56,29 @@ ctl_command(const ctl_args_t *args, const char *command)
 
     if (args->json) {
         printf("%s\n", reply.text);
-        goto done;
+
+    } else {
+        print_string(reply.json, "id", "?", id, sizeof(id));
+        print_string(reply.json, "state", "?", state, sizeof(state));
+        print_string(reply.json, "reason", "", reason, sizeof(reason));
+        printf("%s ", id);
+        print_state(stdout, state, 0);
+        printf("%s%s\n", reason[0] ? ": " : "", reason);
     }
 
-    print_string(reply.json, "id", "?", id, sizeof(id));
-    print_string(reply.json, "state", "?", state, sizeof(state));
-    print_string(reply.json, "reason", "", reason, sizeof(reason));
-    printf("%s %s%s%s\n", id, state, reason[0] ? ": " : "", reason);
-
     if (strcmp(command, "abort") == 0) {
-        rc = command_abort(reply.json);
+        rc = command_abort(args, reply.json);
+    }
+
+    if (rc == CTL_OK && args->wait) {
+        end = strrchr(path, '/');
+        *end = '\0';
+        rc = ctl_follow(args, path);
+
+        /* Taken back is what was asked for. */
+        if (strcmp(command, "abort") == 0 && rc == CTL_REVERTED) {
+            rc = CTL_OK;
+        }
     }
 
 done:
@@ -71,26 +88,25 @@ done:
 }
 
 
-static cJSON *
-command_body(const ctl_args_t *args)
+cJSON *
+ctl_words(const ctl_args_t *args)
 {
     char    actor[COMMAND_ACTOR];
     cJSON  *body;
 
-    body = cJSON_CreateObject();
-    if (body == NULL) {
+    if (args->reason != NULL && strlen(args->reason) >= COMMAND_REASON) {
+        ctl_error("--reason: at most %d bytes", COMMAND_REASON - 1);
         return NULL;
     }
 
+    body = cJSON_CreateObject();
     command_actor(actor, sizeof(actor));
 
     if (cJSON_AddStringToObject(body, "actor", actor) == NULL
         || (args->reason != NULL
-            && cJSON_AddStringToObject(body, "reason", args->reason) == NULL)
-        || (args->revision != -1
-            && cJSON_AddNumberToObject(body, "revision",
-                                       (double) args->revision) == NULL))
+            && cJSON_AddStringToObject(body, "reason", args->reason) == NULL))
     {
+        ctl_error("out of memory");
         cJSON_Delete(body);
         return NULL;
     }
@@ -101,7 +117,7 @@ command_body(const ctl_args_t *args)
 
 /* Has everybody confirmed? */
 static int
-command_abort(const cJSON *rollout)
+command_abort(const ctl_args_t *args, const cJSON *rollout)
 {
     double        nodes, confirmed, ms;
     const cJSON  *report;
@@ -119,11 +135,14 @@ command_abort(const cJSON *rollout)
     ms = cJSON_GetNumberValue(
              cJSON_GetObjectItemCaseSensitive(report, "milliseconds"));
 
-    printf("%.0f of %.0f nodes confirmed that they serve stable, in "
-           "%.1f ms\n", confirmed, nodes, ms);
+    if (!args->json) {
+        printf("%.0f of %.0f nodes confirmed that they serve stable, in "
+               "%.1f ms\n", confirmed, nodes, ms);
+    }
 
-    if (confirmed < nodes) {
-        ctl_error("not all nodes have confirmed yet: see canaryctl status");
+    if (confirmed < nodes && !args->wait) {
+        ctl_error("not all nodes have confirmed yet: canaryctl nodes says "
+                  "which");
         return CTL_FAILED;
     }
 

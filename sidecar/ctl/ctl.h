@@ -16,6 +16,7 @@
 #define CTL_FAILED    1
 #define CTL_USAGE     2
 #define CTL_REVERTED  3            /* the rollout was taken back */
+#define CTL_LATE      4            /* --wait=TIME is up */
 
 #define CTL_SOCKET    "/run/nginx-canary/canaryd.sock"
 #define CTL_TCP       "http://127.0.0.1:7070"
@@ -25,7 +26,7 @@ typedef struct {
     bool          fell_back;       /* to CTL_TCP: there is no CTL_SOCKET */
     bool          json;
     bool          wait;
-    long          wait_ms;         /* of seed; 0: as long as it takes */
+    long          wait_ms;         /* 0: as long as it takes */
     bool          follow;
     long          timeout_ms;      /* of a request */
     const char   *token_file;
@@ -48,6 +49,13 @@ typedef struct {
     const char   *upstreams;
     const char   *expires;
     const char   *hash;
+    const char   *version;         /* of rollback */
+    const char   *as;              /* of lint; NULL: as it looks */
+    bool          full;
+    bool          dry;             /* start nothing */
+    bool          all;
+    bool          man;
+    bool          help;
     cJSON        *spec;            /* what flags say of it; owned */
     int           count;           /* of positional arguments */
     char        **values;
@@ -89,8 +97,10 @@ char *ctl_escape(const char *text, char *buf, size_t size);
 void ctl_error(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
+struct ctl_entry_s;
+
 /* options.c.  0, or an exit code after an error message. */
-int ctl_options(const char *command, int argc, char **argv,
+int ctl_options(const struct ctl_entry_s *entry, int argc, char **argv,
     ctl_args_t *args);
 
 /* The commands. */
@@ -105,6 +115,27 @@ int ctl_events(const ctl_args_t *args, const char *command);
 int ctl_replay(const ctl_args_t *args, const char *command);
 int ctl_seed(const ctl_args_t *args, const char *command);
 int ctl_simulate(const ctl_args_t *args, const char *command);
+int ctl_again(const ctl_args_t *args, const char *command);
+int ctl_history(const ctl_args_t *args, const char *command);
+int ctl_weights(const ctl_args_t *args, const char *command);
+int ctl_nodes(const ctl_args_t *args, const char *command);
+int ctl_smoke(const ctl_args_t *args, const char *command);
+int ctl_health(const ctl_args_t *args, const char *command);
+int ctl_incidents(const ctl_args_t *args, const char *command);
+int ctl_freeze(const ctl_args_t *args, const char *command);
+int ctl_lint(const ctl_args_t *args, const char *command);
+int ctl_completion(const ctl_args_t *args, const char *command);
+int ctl_help(const ctl_args_t *args, const char *command);
+int ctl_version(const ctl_args_t *args, const char *command);
+
+/* command.c: {"actor", "reason"?}; the caller owns it; NULL after an error
+ * message. */
+cJSON *ctl_words(const ctl_args_t *args);
+/* start.c: says what was started and, with --wait, follows it. */
+int ctl_started(const ctl_args_t *args, const ctl_reply_t *reply);
+/* http.c: the name of the upstream, of the argument or --upstream; NULL: none
+ * (after an error message if there must be one, or there are two). */
+const char *ctl_upstream(const ctl_args_t *args, bool needed, int *rc);
 
 /* start.c: the spec of -f and the flags, {} without any; the caller owns it;
  * NULL: *rc is the exit code after an error message. */
@@ -119,7 +150,7 @@ int ctl_secret(ctl_args_t *args);
 bool ctl_secret_safe(const ctl_args_t *args, char *why, size_t size);
 void ctl_secret_free(ctl_args_t *args);
 
-/* follow.c: a line a second until the end. path is "/v1/rollouts/ID". */
+/* follow.c: until the end, or --wait's. path is "/v1/rollouts/ID". */
 int ctl_follow(const ctl_args_t *args, const char *path);
 /* CTL_REVERTED for reverting and aborted, else CTL_OK. */
 int ctl_outcome(const cJSON *rollout);
@@ -127,11 +158,15 @@ int ctl_outcome(const cJSON *rollout);
 bool ctl_ended(const cJSON *rollout);
 
 /* print.c: for people. */
+/* Is what goes to this stream coloured? */
+bool print_coloured(FILE *out);
+/* A state, with spaces up to width; coloured on a terminal. */
+void print_state(FILE *out, const char *state, int width);
 void print_rollout(FILE *out, const cJSON *rollout);
 void print_upstream(FILE *out, const cJSON *upstream);
 void print_list(FILE *out, const cJSON *rollouts);
-/* One line without its end, at most width columns (0: any). */
-void print_progress(FILE *out, const cJSON *rollout, unsigned width);
+/* One line. */
+void print_progress(FILE *out, const cJSON *rollout);
 /* A string member, safe for a terminal; or or_else. */
 const char *print_string(const cJSON *json, const char *name,
     const char *or_else, char *buf, size_t size);

@@ -1,13 +1,19 @@
+/* watch and --wait: a rollout until its end. */
+
 #include "ctl.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define FOLLOW_PATIENCE  30        /* s without an answer */
 
-static unsigned follow_width(void);
+static unsigned follow_draw(const cJSON *rollout, unsigned drawn);
+static size_t follow_cut(const char *line, size_t len, unsigned width);
 
 
 int
@@ -25,17 +31,16 @@ int
 ctl_follow(const ctl_args_t *args, const char *path)
 {
     int              rc, failures;
-    bool             redraw, open;
-    char             state[32], last[32];
+    bool             redraw;
+    int64_t          end;
+    unsigned         drawn;
     ctl_reply_t      reply;
-    struct timespec  second;
+    struct timespec  second = { 1, 0 };
 
     redraw = !args->json && isatty(STDOUT_FILENO);
-    open = false;                  /* the cursor is behind a line */
+    drawn = 0;                     /* lines above the cursor */
     failures = 0;
-    last[0] = '\0';
-    second.tv_sec = 1;
-    second.tv_nsec = 0;
+    end = clock_mono_ms() + args->wait_ms;
 
     for ( ;; ) {
         rc = ctl_call(args, "GET", path, NULL, &reply);
@@ -45,50 +50,44 @@ ctl_follow(const ctl_args_t *args, const char *path)
                    || ++failures > FOLLOW_PATIENCE))
         {
             ctl_error("%s", reply.error);
-            ctl_reply_free(&reply);
-            return rc;
+            break;
         }
 
         if (rc) {
             if (failures == 1) {
                 ctl_error("%s; trying for %d s", reply.error,
                           FOLLOW_PATIENCE);
+                drawn = 0;
             }
-
-            ctl_reply_free(&reply);
-            nanosleep(&second, NULL);
-            continue;
-        }
-
-        failures = 0;
-        print_string(reply.json, "state", "", state, sizeof(state));
-
-        if (args->json) {
-            printf("%s\n", reply.text);
 
         } else {
-            /* On a terminal each state keeps its last line. */
-            if (redraw && open) {
-                fputs(strcmp(last, state) == 0 ? "\r\033[K" : "\n", stdout);
+            failures = 0;
+
+            if (args->json) {
+                printf("%s\n", reply.text);
+
+            } else if (redraw) {
+                drawn = follow_draw(reply.json, drawn);
+
+            } else {
+                print_progress(stdout, reply.json);
             }
 
-            print_progress(stdout, reply.json, redraw ? follow_width() : 0);
-            open = redraw;
+            if (fflush(stdout) != 0) {
+                rc = CTL_FAILED;   /* nobody reads it any more */
+                break;
+            }
 
-            if (!redraw) {
-                putchar('\n');
+            if (ctl_ended(reply.json)) {
+                rc = ctl_outcome(reply.json);
+                break;
             }
         }
 
-        memcpy(last, state, sizeof(last));
-
-        if (fflush(stdout) != 0) {
-            rc = CTL_FAILED;       /* nobody reads it any more */
-            break;
-        }
-
-        if (ctl_ended(reply.json)) {
-            rc = ctl_outcome(reply.json);
+        if (args->wait_ms > 0 && clock_mono_ms() + 1000 > end) {
+            ctl_error("not at its end yet, the time of --wait is up; the "
+                      "rollout goes on: canaryctl watch, or canaryctl abort");
+            rc = CTL_LATE;
             break;
         }
 
@@ -96,12 +95,93 @@ ctl_follow(const ctl_args_t *args, const char *path)
         nanosleep(&second, NULL);
     }
 
-    if (open) {
-        putchar('\n');
-    }
-
     ctl_reply_free(&reply);
     return rc;
+}
+
+
+/* What status says, over what was there; returns how many lines it has. */
+static unsigned
+follow_draw(const cJSON *rollout, unsigned drawn)
+{
+    char            *text, *line, *end;
+    FILE            *out;
+    size_t           len;
+    unsigned         lines, width, height;
+    struct winsize   size;
+
+    width = 80;
+    height = 24;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+        width = size.ws_col >= 20 ? size.ws_col : width;
+        height = size.ws_row >= 4 ? size.ws_row : height;
+    }
+
+    out = open_memstream(&text, &len);
+    if (out == NULL) {
+        return drawn;
+    }
+
+    print_rollout(out, rollout);
+
+    if (fclose(out) != 0) {
+        free(text);
+        return drawn;
+    }
+
+    lines = 0;
+
+    /* The window may have become lower: no higher than it. */
+    if (drawn > 0) {
+        printf("\033[%uA\r\033[J", drawn < height ? drawn : height - 1);
+    }
+
+    for (line = text; *line != '\0' && lines + 1 < height; line = end) {
+        end = strchr(line, '\n');
+        end = end == NULL ? line + strlen(line) : end;
+        fwrite(line, 1, follow_cut(line, (size_t) (end - line), width),
+               stdout);
+        fputs(print_coloured(stdout) ? "\033[0m\n" : "\n", stdout);
+        lines++;
+        end += *end == '\n';
+    }
+
+    free(text);
+    return lines;
+}
+
+
+/* So many bytes fit, escape sequences take no room, a character may have
+ * several bytes. */
+static size_t
+follow_cut(const char *line, size_t len, unsigned width)
+{
+    size_t    i;
+    unsigned  used;
+
+    used = 0;
+
+    for (i = 0; i < len; i++) {
+
+        if (line[i] == '\033') {
+            while (i < len && line[i] != 'm') {
+                i++;
+            }
+
+            continue;
+        }
+
+        if (((unsigned char) line[i] & 0xc0) == 0x80) {
+            continue;
+        }
+
+        if (used++ == width) {
+            break;
+        }
+    }
+
+    return i < len ? i : len;
 }
 
 
@@ -125,17 +205,4 @@ ctl_ended(const cJSON *rollout)
     print_string(rollout, "state", "", state, sizeof(state));
 
     return strcmp(state, "aborted") == 0 || strcmp(state, "succeeded") == 0;
-}
-
-
-static unsigned
-follow_width(void)
-{
-    struct winsize  size;
-
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == -1 || size.ws_col < 20) {
-        return 80;
-    }
-
-    return size.ws_col;
 }

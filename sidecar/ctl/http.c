@@ -274,7 +274,8 @@ ctl_rollout_path(const ctl_args_t *args, const char *tail, char *path,
                      reply.json, "rollouts"), 0), "id"));
 
         if (id == NULL) {
-            ctl_error("upstream %.64s has no rollout", args->upstream);
+            ctl_error("upstream %.64s has no rollout; canaryctl start makes "
+                      "one", args->upstream);
             rc = CTL_FAILED;
             goto done;
         }
@@ -293,6 +294,27 @@ done:
 
     ctl_reply_free(&reply);
     return rc;
+}
+
+
+const char *
+ctl_upstream(const ctl_args_t *args, bool needed, int *rc)
+{
+    *rc = CTL_OK;
+
+    if (args->count > 0 && args->upstream != NULL) {
+        ctl_error("which upstream? give its name once");
+        *rc = CTL_USAGE;
+        return NULL;
+    }
+
+    if (args->count == 0 && args->upstream == NULL && needed) {
+        ctl_error("which upstream? give its name; canaryctl weights lists "
+                  "them");
+        *rc = CTL_USAGE;
+    }
+
+    return args->count > 0 ? args->values[0] : args->upstream;
 }
 
 

@@ -1,4 +1,4 @@
-#include "ctl.h"
+#include "table.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -10,41 +10,12 @@
 #include "core/spec.h"
 
 #define CTL_TIMEOUT_MAX  600000    /* ms */
+#define CTL_MAX_FLAGS    48        /* of a command */
 
-/* Which commands take a flag. */
-#define TAKE_ALL      0x01
-#define TAKE_START    0x02
-#define TAKE_ONE      0x04         /* a rollout: status, watch, commands */
-#define TAKE_COMMAND  0x08
-#define TAKE_LIST     0x10
-#define TAKE_JUDGE    0x20
-#define TAKE_TOKEN    0x40
-#define TAKE_EVENTS   0x80
-#define TAKE_REPLAY   0x100
-#define TAKE_SEED     0x200
-#define TAKE_SIMULATE 0x400
-#define TAKE_SPEC     (TAKE_START | TAKE_SIMULATE)
-
-typedef enum {
-    SET_SERVER, SET_JSON, SET_TIMEOUT, SET_FILE, SET_UPSTREAM, SET_WAIT,
-    SET_REASON, SET_REVISION, SET_STATE, SET_LIMIT, SET_STEP,
-    SET_RUNS, SET_SEED, SET_CASE,
-    SET_TOKEN, SET_TOKEN_FILE, SET_CACERT, SET_INSECURE, SET_ROLE,
-    SET_UPSTREAMS, SET_EXPIRES, SET_HASH, SET_FOLLOW, SET_CONFIG,
-    SET_STATE_FILE, SET_UNAVAILABLE,
-    SET_SPEC,                      /* a string of the spec */
-    SET_ANALYSIS                   /* a number of its analysis */
-} ctl_set_t;
-
-typedef struct {
-    const char  *name;
-    bool         value;
-    ctl_set_t    set;
-    unsigned     takers;
-    const char  *field;            /* of the spec */
-} ctl_flag_t;
-
-static unsigned ctl_taker(const char *command);
+static void ctl_long(const ctl_entry_t *entry,
+    struct option options[CTL_MAX_FLAGS],
+    const ctl_flag_t *flags[CTL_MAX_FLAGS]);
+static int ctl_refuse(const ctl_entry_t *entry, const char *wrong);
 static int ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
     const char *command);
 static int ctl_set_token(ctl_args_t *args, const char *text);
@@ -57,67 +28,21 @@ static cJSON *ctl_member(cJSON *spec, const char *name, bool array);
 static int ctl_parse_double(const char *text, double *value);
 static int ctl_parse_long(const char *text, long max, long *value);
 
-static const ctl_flag_t  ctl_flags[] = {
-    { "server", true, SET_SERVER, TAKE_ALL, NULL },
-    { "json", false, SET_JSON, TAKE_ALL, NULL },
-    { "timeout", true, SET_TIMEOUT, TAKE_ALL, NULL },
-    { "token", true, SET_TOKEN, TAKE_ALL, NULL },
-    { "token-file", true, SET_TOKEN_FILE, TAKE_ALL, NULL },
-    { "cacert", true, SET_CACERT, TAKE_ALL, NULL },
-    { "insecure", false, SET_INSECURE, TAKE_ALL, NULL },
-    { "role", true, SET_ROLE, TAKE_TOKEN, NULL },
-    { "upstreams", true, SET_UPSTREAMS, TAKE_TOKEN, NULL },
-    { "expires", true, SET_EXPIRES, TAKE_TOKEN, NULL },
-    { "hash", true, SET_HASH, TAKE_TOKEN, NULL },
-    { "file", true, SET_FILE, TAKE_SPEC, NULL },
-    { "upstream", true, SET_UPSTREAM, TAKE_START | TAKE_ONE | TAKE_COMMAND
-      | TAKE_LIST | TAKE_EVENTS | TAKE_REPLAY, NULL },
-    { "wait", false, SET_WAIT, TAKE_START | TAKE_SEED, NULL },
-    { "follow", false, SET_FOLLOW, TAKE_EVENTS, NULL },
-    { "config", true, SET_CONFIG, TAKE_REPLAY | TAKE_SEED, NULL },
-    { "state-file", true, SET_STATE_FILE, TAKE_SEED, NULL },
-    { "if-unavailable", true, SET_UNAVAILABLE, TAKE_SEED, NULL },
-    { "reason", true, SET_REASON, TAKE_COMMAND, NULL },
-    { "revision", true, SET_REVISION, TAKE_COMMAND, NULL },
-    { "state", true, SET_STATE, TAKE_LIST, NULL },
-    { "limit", true, SET_LIMIT, TAKE_LIST, NULL },
-    { "step", true, SET_STEP, TAKE_SPEC, NULL },
-    { "canary", true, SET_SPEC, TAKE_START, "canary" },
-    { "version", true, SET_SPEC, TAKE_START, "version" },
-    { "strategy", true, SET_SPEC, TAKE_SPEC, "strategy" },
-    { "ramp", true, SET_SPEC, TAKE_SPEC, "ramp" },
-    { "bake", true, SET_SPEC, TAKE_SPEC, "bake" },
-    { "lease", true, SET_SPEC, TAKE_START, "lease" },
-    { "on-success", true, SET_SPEC, TAKE_START, "on_success" },
-    { "deadline", true, SET_SPEC, TAKE_START, "deadline" },
-    { "environment", true, SET_SPEC, TAKE_START, "environment" },
-    { "commit", true, SET_SPEC, TAKE_START, "commit" },
-    { "build", true, SET_SPEC, TAKE_START, "build" },
-    { "ticket", true, SET_SPEC, TAKE_START, "ticket" },
-    { "runs", true, SET_RUNS, TAKE_SIMULATE, NULL },
-    { "seed", true, SET_SEED, TAKE_SIMULATE, NULL },
-    { "case", true, SET_CASE, TAKE_SIMULATE, NULL },
-    { "max-error-rate", true, SET_ANALYSIS, TAKE_SPEC, "max_error_rate" },
-    { "alpha", true, SET_ANALYSIS, TAKE_SPEC, "alpha" },
-};
-
-#define CTL_FLAG_COUNT  (sizeof(ctl_flags) / sizeof(ctl_flags[0]))
-
 
 int
-ctl_options(const char *command, int argc, char **argv, ctl_args_t *args)
+ctl_options(const ctl_entry_t *entry, int argc, char **argv,
+    ctl_args_t *args)
 {
     int                 c, index, rc;
-    size_t              i;
-    unsigned            taker;
-    const ctl_flag_t   *flag;
-    struct option       options[CTL_FLAG_COUNT + 1];
+    char                name[64];
+    const char         *wrong;
+    struct option       options[CTL_MAX_FLAGS + 1];
+    const ctl_flag_t   *flag, *flags[CTL_MAX_FLAGS + 1];
 
     memset(args, 0, sizeof(*args));
     memset(options, 0, sizeof(options));
     args->timeout_ms = 10000;
     args->revision = -1;
-    taker = ctl_taker(command);
 
     args->spec = cJSON_CreateObject();
     if (args->spec == NULL) {
@@ -125,45 +50,37 @@ ctl_options(const char *command, int argc, char **argv, ctl_args_t *args)
         return CTL_FAILED;
     }
 
-    for (i = 0; i < CTL_FLAG_COUNT; i++) {
-        options[i].name = ctl_flags[i].name;
-        options[i].has_arg = ctl_flags[i].value ? required_argument
-                             : ctl_flags[i].set == SET_WAIT
-                               && taker == TAKE_SEED ? optional_argument
-                             : no_argument;
-        options[i].val = 'o';
-    }
-
+    ctl_long(entry, options, flags);
     opterr = 0;
 
-    while ((c = getopt_long(argc, argv, ":f:", options, &index)) != -1) {
+    while ((c = getopt_long(argc, argv, ":f:h", options, &index)) != -1) {
 
         if (c == ':') {
-            ctl_error("%.40s needs a value; see canaryctl help",
-                      argv[optind - 1]);
+            ctl_error("%.40s needs a value; see canaryctl help %s",
+                      argv[optind - 1], entry->name);
             return CTL_USAGE;
         }
 
-        if (c == 'f') {
-            for (index = 0; strcmp(ctl_flags[index].name, "file"); index++) {
-                /* void */
+        if (c == '?') {
+            wrong = argv[optind - 1];
+
+            /* in the middle of "-xyz" */
+            if (wrong[0] != '-' || wrong[1] != '-') {
+                snprintf(name, sizeof(name), "-%c", optopt);
+                wrong = optopt != 0 ? name : wrong;
             }
 
-        } else if (c != 'o') {
-            ctl_error("%s: unknown flag %.40s; see canaryctl help", command,
-                      argv[optind - 1]);
-            return CTL_USAGE;
+            return ctl_refuse(entry, wrong);
         }
 
-        flag = &ctl_flags[index];
+        flag = c == 'f' ? ctl_flag_of(entry, "file", 4)
+               : c == 'h' ? ctl_flag_of(entry, "help", 4) : flags[index];
 
-        if ((flag->takers & (taker | TAKE_ALL)) == 0) {
-            ctl_error("%s takes no --%s; see canaryctl help", command,
-                      flag->name);
-            return CTL_USAGE;
+        if (flag == NULL) {
+            return ctl_refuse(entry, "-f");
         }
 
-        rc = ctl_set(args, flag, optarg, command);
+        rc = ctl_set(args, flag, optarg, entry->name);
         if (rc) {
             return rc;
         }
@@ -175,35 +92,69 @@ ctl_options(const char *command, int argc, char **argv, ctl_args_t *args)
 }
 
 
-static unsigned
-ctl_taker(const char *command)
+static void
+ctl_long(const ctl_entry_t *entry, struct option options[CTL_MAX_FLAGS],
+    const ctl_flag_t *flags[CTL_MAX_FLAGS])
 {
-    unsigned  i;
+    static char         names[CTL_MAX_FLAGS][32];  /* getopt keeps them */
+    unsigned            i, count;
+    const char         *keys;
+    const ctl_flag_t   *flag;
 
-    static const struct {
-        const char  *name;
-        unsigned     taker;
-    } takers[] = {
-        { "start", TAKE_START },
-        { "list", TAKE_LIST },
-        { "judge", TAKE_JUDGE },
-        { "simulate", TAKE_SIMULATE },
-        { "token", TAKE_TOKEN },
-        { "status", TAKE_ONE },
-        { "watch", TAKE_ONE },
-        { "explain", TAKE_ONE },
-        { "events", TAKE_EVENTS },
-        { "replay", TAKE_REPLAY },
-        { "seed", TAKE_SEED },
-    };
+    count = 0;
 
-    for (i = 0; i < sizeof(takers) / sizeof(takers[0]); i++) {
-        if (strcmp(command, takers[i].name) == 0) {
-            return takers[i].taker;
+    for (i = 0; i < 2; i++) {
+        keys = i == 0 ? entry->flags : ctl_common;
+
+        while ((flag = ctl_next_flag(&keys)) != NULL) {
+            if (count == CTL_MAX_FLAGS) {
+                abort();
+            }
+
+            snprintf(names[count], sizeof(names[count]), "%.*s",
+                     ctl_flag_len(flag), flag->key);
+            options[count].name = names[count];
+            options[count].has_arg = flag->arg == NULL ? no_argument
+                                     : flag->arg[0] == '['
+                                       ? optional_argument
+                                     : required_argument;
+            options[count].val = 'o';
+            flags[count++] = flag;
         }
     }
+}
 
-    return TAKE_COMMAND;
+
+static int
+ctl_refuse(const ctl_entry_t *entry, const char *wrong)
+{
+    char         near[64], name[64];
+    const char  *nearest, *what;
+
+    what = wrong + strspn(wrong, "-");
+    snprintf(name, sizeof(name), "%.*s", (int) strcspn(what, "="), what);
+
+    if (strcmp(entry->name, "abort") == 0 && strcmp(name, "revision") == 0) {
+        ctl_error("abort takes no --revision: it always wins");
+        return CTL_USAGE;
+    }
+
+    nearest = help_nearest(entry, name, near, sizeof(near));
+
+    if (nearest != NULL) {
+        ctl_error("%s: unknown flag %.40s: do you mean %s? see canaryctl "
+                  "help %s", entry->name, wrong, nearest, entry->name);
+
+    } else if (ctl_flag_known(name, strlen(name))) {
+        ctl_error("%s takes no --%s; see canaryctl help %s", entry->name,
+                  name, entry->name);
+
+    } else {
+        ctl_error("%s: unknown flag %.40s; see canaryctl help %s",
+                  entry->name, wrong, entry->name);
+    }
+
+    return CTL_USAGE;
 }
 
 
@@ -295,8 +246,40 @@ ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
 
     case SET_UPSTREAM:
         args->upstream = text;
-        return strcmp(command, "start") == 0
-               ? ctl_set_spec(args, "upstream", text) : 0;
+        return 0;
+
+    case SET_FULL:
+        args->full = true;
+        return 0;
+
+    case SET_VERSION:
+        args->version = text;
+        return 0;
+
+    case SET_AS:
+        if (strcmp(text, "spec") != 0 && strcmp(text, "config") != 0) {
+            ctl_error("--as: must be spec or config");
+            return CTL_USAGE;
+        }
+
+        args->as = text;
+        return 0;
+
+    case SET_DRY:
+        args->dry = true;
+        return 0;
+
+    case SET_ALL:
+        args->all = true;
+        return 0;
+
+    case SET_MAN:
+        args->man = true;
+        return 0;
+
+    case SET_HELP:
+        args->help = true;
+        return 0;
 
     case SET_TIMEOUT:
         ms = spec_parse_duration(text);
@@ -310,11 +293,6 @@ ctl_set(ctl_args_t *args, const ctl_flag_t *flag, const char *text,
         return 0;
 
     case SET_REVISION:
-        if (strcmp(command, "abort") == 0) {
-            ctl_error("abort takes no --revision: it always wins");
-            return CTL_USAGE;
-        }
-
         if (ctl_parse_long(text, INT32_MAX, &args->revision)) {
             ctl_error("--revision: must be a whole number");
             return CTL_USAGE;
@@ -401,7 +379,7 @@ ctl_set_analysis(ctl_args_t *args, const ctl_flag_t *flag, const char *text)
     double   value;
 
     if (ctl_parse_double(text, &value)) {
-        ctl_error("--%s: must be a number, as 0.01", flag->name);
+        ctl_error("--%s: must be a number, as 0.01", flag->key);
         return CTL_USAGE;
     }
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/spec.h"
 #include "lib/utf8.h"
@@ -38,9 +39,9 @@ print_rollout(FILE *out, const cJSON *rollout)
             b[0] ? "  version " : "", b);
 
     print_string(rollout, "waiting_for", "", b, sizeof(b));
-    fprintf(out, "state    %s%s%s",
-            print_string(rollout, "state", "?", a, sizeof(a)),
-            b[0] ? " for " : "", b);
+    fputs("state    ", out);
+    print_state(out, print_string(rollout, "state", "?", a, sizeof(a)), 0);
+    fprintf(out, "%s%s", b[0] ? " for " : "", b);
     print_step(out, rollout);
 
     fprintf(out, "\nreason   %s (%s)\n",
@@ -107,11 +108,13 @@ print_list(FILE *out, const cJSON *rollouts)
             "CANARY", "STATE", "CREATED", "VERSION");
 
     cJSON_ArrayForEach(rollout, rollouts) {
-        fprintf(out, "%-28s %-16s %-12s %-12s %-20.19s %s\n",
+        fprintf(out, "%-28s %-16s %-12s ",
                 print_string(rollout, "id", "?", a, sizeof(a)),
                 print_string(rollout, "upstream", "?", b, sizeof(b)),
-                print_string(rollout, "canary", "?", c, sizeof(c)),
-                print_string(rollout, "state", "?", d, sizeof(d)),
+                print_string(rollout, "canary", "?", c, sizeof(c)));
+        print_state(out, print_string(rollout, "state", "?", d, sizeof(d)),
+                    12);
+        fprintf(out, " %-20.19s %s\n",
                 print_string(rollout, "created", "", e, sizeof(e)),
                 print_string(rollout, "version", "", f, sizeof(f)));
     }
@@ -119,27 +122,20 @@ print_list(FILE *out, const cJSON *rollouts)
 
 
 void
-print_progress(FILE *out, const cJSON *rollout, unsigned width)
+print_progress(FILE *out, const cJSON *rollout)
 {
-    char          *text, a[PRINT_TEXT], b[PRINT_TEXT], canary[PRINT_TEXT];
-    FILE          *line;
-    size_t         len;
+    char           a[PRINT_TEXT], b[PRINT_TEXT], canary[PRINT_TEXT];
     double         n[2], e[2], p99[2];
     unsigned       i;
     const cJSON   *traffic, *judgement, *group;
 
-    line = open_memstream(&text, &len);
-    if (line == NULL) {
-        return;
-    }
-
     print_string(rollout, "updated", "", a, sizeof(a));
     print_string(rollout, "waiting_for", "", b, sizeof(b));
-    fprintf(line, "%.8s  ", strlen(a) > 19 ? a + 11 : a);
-    fprintf(line, "%s%s%s",
+    fprintf(out, "%.8s  ", strlen(a) > 19 ? a + 11 : a);
+    fprintf(out, "%s%s%s",
             print_string(rollout, "state", "?", a, sizeof(a)),
             b[0] ? " for " : "", b);
-    print_step(line, rollout);
+    print_step(out, rollout);
 
     print_string(rollout, "canary", "", canary, sizeof(canary));
     traffic = print_member(rollout, "traffic");
@@ -154,51 +150,84 @@ print_progress(FILE *out, const cJSON *rollout, unsigned width)
     }
 
     if (n[0] + n[1] > 0) {
-        fprintf(line, "  canary %.0f requests", n[0]);
+        fprintf(out, "  canary %.0f requests", n[0]);
 
         if (n[0] > 0) {
-            fprintf(line, ", %.2f %% errors", 100 * e[0] / n[0]);
+            fprintf(out, ", %.2f %% errors", 100 * e[0] / n[0]);
         }
 
         if (n[1] > 0) {
-            fprintf(line, " (stable %.2f %%)", 100 * e[1] / n[1]);
+            fprintf(out, " (stable %.2f %%)", 100 * e[1] / n[1]);
         }
     }
 
     if (p99[0] > 0) {
-        fprintf(line, ", p99 %.1f ms", p99[0]);
+        fprintf(out, ", p99 %.1f ms", p99[0]);
 
         if (p99[1] > 0) {
-            fprintf(line, " (%.1f)", p99[1]);
+            fprintf(out, " (%.1f)", p99[1]);
         }
     }
 
     judgement = print_member(rollout, "judgement");
 
     if (cJSON_IsObject(judgement)) {
-        fprintf(line, "  %s, odds %s",
+        fprintf(out, "  %s, odds %s",
                 print_string(judgement, "verdict", "?", a, sizeof(a)),
                 print_string(judgement, "odds", "?", b, sizeof(b)));
     }
 
     if (ctl_ended(rollout) || ctl_outcome(rollout) != CTL_OK) {
-        fprintf(line, "  %s",
+        fprintf(out, "  %s",
                 print_string(rollout, "reason", "", a, sizeof(a)));
     }
 
-    if (fclose(line) == 0) {
-        if (width > 0 && len > width) {
-            len = width;
+    fputc('\n', out);
+}
 
-            while (len > 0 && (text[len] & 0xc0) == 0x80) {
-                len--;             /* not in a character */
-            }
+
+bool
+print_coloured(FILE *out)
+{
+    const char  *no;
+
+    no = getenv("NO_COLOR");
+
+    /* What has no descriptor is on its way to a terminal: watch. */
+    return (no == NULL || no[0] == '\0')
+           && isatty(fileno(out) == -1 ? STDOUT_FILENO : fileno(out));
+}
+
+
+void
+print_state(FILE *out, const char *state, int width)
+{
+    unsigned     i;
+    const char  *colour;
+
+    static const char *const  colours[][2] = {
+        { " ok succeeded passed resolved ", "\033[32m" },
+        { " progressing baking smoke pending ", "\033[36m" },
+        { " paused waiting degraded behind lapsed acknowledged hold ",
+          "\033[33m" },
+        { " reverting aborted down failed gone refuses missing open ",
+          "\033[31m" }
+    };
+
+    colour = NULL;
+
+    for (i = 0; i < 4 && print_coloured(out); i++) {
+        const char  *at = strstr(colours[i][0], state);
+
+        if (at != NULL && at > colours[i][0] && at[-1] == ' '
+            && at[strlen(state)] == ' ')
+        {
+            colour = colours[i][1];
         }
-
-        fwrite(text, 1, len, out);
     }
 
-    free(text);
+    fprintf(out, "%s%-*s%s", colour != NULL ? colour : "", width, state,
+            colour != NULL ? "\033[0m" : "");
 }
 
 

@@ -15,7 +15,7 @@
 /* Without a spec: the default steps, but stable keeps a part to the end.
  * Where it has none, nobody can tell an incident from a bad version. */
 #define SIMULATE_STEPS                                                       \
-    "[{\"weight\":1,\"hold\":\"60s\"},{\"weight\":10,\"hold\":\"2m\"},"          \
+    "[{\"weight\":1,\"hold\":\"60s\"},{\"weight\":10,\"hold\":\"2m\"},"        \
     "{\"weight\":50,\"hold\":\"2m\"},{\"weight\":95,\"hold\":\"5m\"}]"
 
 /* Of all runs of a case. */

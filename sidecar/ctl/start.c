@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "core/spec.h"
 #include "lib/yaml.h"
 
+static int start_check(const cJSON *json);
 static int start_merge(cJSON *spec, const cJSON *flags);
 
 
@@ -11,7 +13,6 @@ int
 ctl_start(const ctl_args_t *args, const char *command)
 {
     int           rc;
-    char          id[96], upstream[96], canary[96], path[640], name[512];
     cJSON        *spec;
     ctl_reply_t   reply;
 
@@ -26,6 +27,12 @@ ctl_start(const ctl_args_t *args, const char *command)
         return rc;
     }
 
+    if (args->dry) {
+        rc = start_check(spec);
+        cJSON_Delete(spec);
+        return rc;
+    }
+
     rc = ctl_call(args, "POST", "/v1/rollouts", spec, &reply);
     cJSON_Delete(spec);
 
@@ -34,27 +41,7 @@ ctl_start(const ctl_args_t *args, const char *command)
         goto done;
     }
 
-    print_string(reply.json, "id", "", id, sizeof(id));
-
-    if (args->json) {
-        printf("%s\n", reply.text);
-
-    } else {
-        print_string(reply.json, "upstream", "?", upstream, sizeof(upstream));
-        print_string(reply.json, "canary", "?", canary, sizeof(canary));
-        printf("%s started: canary %s of upstream %s\n", id, canary,
-               upstream);
-    }
-
-    if (args->wait) {
-        if (ctl_escape(id, name, sizeof(name)) == NULL) {
-            rc = CTL_FAILED;
-            goto done;
-        }
-
-        snprintf(path, sizeof(path), "/v1/rollouts/%s", name);
-        rc = ctl_follow(args, path);
-    }
+    rc = ctl_started(args, &reply);
 
 done:
 
@@ -63,11 +50,43 @@ done:
 }
 
 
+int
+ctl_started(const ctl_args_t *args, const ctl_reply_t *reply)
+{
+    char  id[96], upstream[96], canary[96], path[640], name[512];
+
+    print_string(reply->json, "id", "", id, sizeof(id));
+
+    if (args->json) {
+        printf("%s\n", reply->text);
+
+    } else {
+        print_string(reply->json, "upstream", "?", upstream,
+                     sizeof(upstream));
+        print_string(reply->json, "canary", "?", canary, sizeof(canary));
+        printf("%s started: canary %s of upstream %s\n", id, canary,
+               upstream);
+    }
+
+    if (!args->wait) {
+        return CTL_OK;
+    }
+
+    if (ctl_escape(id, name, sizeof(name)) == NULL) {
+        return CTL_FAILED;
+    }
+
+    snprintf(path, sizeof(path), "/v1/rollouts/%s", name);
+    return ctl_follow(args, path);
+}
+
+
 cJSON *
 ctl_spec(const ctl_args_t *args, int *rc)
 {
-    char    error[256];
-    cJSON  *spec;
+    char         error[256];
+    cJSON       *spec;
+    const char  *strategy;
 
     *rc = CTL_FAILED;
 
@@ -96,7 +115,41 @@ ctl_spec(const ctl_args_t *args, int *rc)
         return NULL;
     }
 
+    /* By nodes, all of them, is what there is to say without a file. */
+    strategy = cJSON_GetStringValue(
+                   cJSON_GetObjectItemCaseSensitive(spec, "strategy"));
+
+    if (strategy != NULL && strcmp(strategy, "rolling") == 0
+        && !cJSON_HasObjectItem(spec, "rolling"))
+    {
+        cJSON_AddObjectToObject(spec, "rolling");
+    }
+
     return spec;
+}
+
+
+static int
+start_check(const cJSON *json)
+{
+    char            *text;
+    cJSON           *whole;
+    spec_error_t     refused;
+    rollout_spec_t   spec;
+
+    if (spec_parse(json, &spec, &refused) != 0) {
+        ctl_error("%s%s%s", refused.field,
+                  refused.field[0] != '\0' ? ": " : "", refused.detail);
+        return CTL_FAILED;
+    }
+
+    whole = spec_print(&spec);
+    text = cJSON_PrintUnformatted(whole);
+    printf("%s\n", text != NULL ? text : "");
+    cJSON_free(text);
+    cJSON_Delete(whole);
+    spec_free(&spec);
+    return CTL_OK;
 }
 
 

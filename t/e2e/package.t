@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# The Debian package: what is in it, what it depends on, and that the module
-# in it loads as its own configuration says.  It is unpacked, not installed.
+# The Debian packages: what is in them, what they depend on, that the module
+# loads as its own configuration says, and that what they bring runs a rollout.
+# They are unpacked, not installed.
 
 use strict;
 use warnings;
@@ -70,6 +71,87 @@ is $nginx->put(weights => { blue => 50, green => 50 })->{status}, 200,
     'nginx runs with it';
 is $nginx->get('/')->{status}, 200, 'and answers';
 
+
+# --- canaryd and canaryctl ---
+
+# one without a record of which Redis knows nothing
+$nginx->stop;
+$nginx = nginx(groups => [blue => $backend, green => $backend],
+    module => "$dir/root/usr/lib/nginx/modules/ngx_http_canary_module.so",
+)->start;
+
+($deb) = glob "$dir/build/deb/nginx-canary_*.deb";
+ok $deb, 'the package of canaryd is there' or BAIL_OUT('no package');
+
+like field('Depends'), qr/\b$_/, "it depends on $_"
+    for qw(libhiredis libjwt libyaml libevent-core libcurl);
+like field('Recommends'), qr/\bredis-server\b/, 'and recommends Redis';
+
+my $side = "$dir/side";
+run('dpkg-deb', '-R', $deb, $side);
+
+ok -e "$side/$_", "$_ is in it" for qw(usr/sbin/canaryd usr/bin/canaryctl
+    usr/lib/sysusers.d/nginx-canary.conf usr/lib/tmpfiles.d/nginx-canary.conf
+    etc/nginx-canary/canaryd.yaml
+    usr/share/doc/nginx-canary/examples/nginx-seed.conf);
+ok !-e "$side/usr/lib/nginx", 'the module is not';
+
+for my $page (glob root() . '/man/*.[1-8]') {
+    my ($file, $section) = $page =~ m{([^/]+\.(\d))$};
+    ok -e "$side/usr/share/man/man$section/$file.gz", "$file is in it";
+}
+
+is slurp("$side/DEBIAN/conffiles"), "/etc/nginx-canary/canaryd.yaml\n",
+    'one file is the operator\'s';
+
+my ($unit) = grep { -e } map { "$side/$_/systemd/system/canaryd.service" }
+    qw(usr/lib lib);
+like slurp($unit), qr{^ExecStart=/usr/sbin/canaryd }m, 'the unit starts it';
+
+$postinst = slurp("$side/DEBIAN/postinst");
+like $postinst, qr/systemd-sysusers.*systemd-tmpfiles/s,
+    'the user is there before its folders';
+unlike $postinst, qr/deb-systemd-invoke \$_dh_action|start 'canaryd/,
+    'it is not started before it is configured';
+
+for my $script (qw(postinst prerm postrm)) {
+    next unless -e "$side/DEBIAN/$script";
+    is((run('sh', '-n', "$side/DEBIAN/$script"))[0], 0,
+        "$script is a shell script");
+}
+
+($code, $out, $err) = run("$side/usr/sbin/canaryd", '--test-config',
+    '--config', "$side/etc/nginx-canary/canaryd.yaml");
+is $code, 0, 'its configuration is right' or diag $err;
+
+my $socket = "$dir/canaryd.sock";
+my $api = "$nginx->{api}:/canary/";
+my $pid = Canary::Process::spawn(name => 'canaryd', cmd => [
+    "$side/usr/sbin/canaryd", '--config',
+    "$side/etc/nginx-canary/canaryd.yaml", '--nginx', $api, '--tick', '100ms',
+    '--listen', "unix:$socket", '--data-dir', "$dir/data" ],
+    in => '/dev/null', out => "$dir/canaryd.out", err => "$dir/canaryd.err");
+
+# the record that nginx has is written back to the new Redis
+
+wait_for {
+    my ($rc, $json) = run("$side/usr/bin/canaryctl", '--server',
+        "unix:$socket", 'status', '--json');
+    my $state = $rc == 0 ? decode($json)->{upstreams}[0] : undef;
+
+    $state && $state->{revision}
+        == $nginx->upstream->{record}{revision};
+} 20, 'canaryd of the package knows what nginx serves';
+
+my $load = load_start($nginx);
+($code, $out, $err) = run("$side/usr/bin/canaryctl", '--server',
+    "unix:$socket", 'start', '--upstream', 'app', '--canary', 'green',
+    '--version', 'v2', '--step', '50:1s', '--step', '100', '--bake', '1s',
+    '--wait');
+is $code, 0, 'and canaryctl runs a release through it' or diag $out, $err;
+$load->stop;
+
+Canary::Process::stop_process($pid);
 $_->stop for $nginx, $backend;
 
 done_testing;

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use Canary::Fake;
 use Canary::Test;
 use JSON::Validator;
 use YAML::XS ();
@@ -14,7 +15,15 @@ use YAML::XS ();
 $YAML::XS::Boolean = 'JSON::PP';
 my $api = YAML::XS::Load(slurp(root() . '/docs/openapi.yaml'));
 my @methods = qw(get put post delete patch);
-my $s = stack(tick => '200ms');
+my $fake = Canary::Fake->new;
+my $s = stack(tick => '200ms', config => <<'END');
+alerts:
+  rules:
+    - {match: {severity: none}, action: ignore}
+freeze:
+  - {name: others, upstreams: "other*", cron: "* * * * *", for: 1h}
+  - {name: past, from: "2020-01-01T00:00", to: "2020-01-02T00:00"}
+END
 my $canaryd = $s->{canaryd};
 
 
@@ -257,19 +266,31 @@ subtest 'what is refused' => sub {
     ask(GET => '/v1/rollouts?limit=0', 422);
     ask(GET => "/v1/rollouts/$id$_", 404)
         for '', qw(/series /explain /events /ticks);
+    ask(GET => '/v1/rollouts/x/gates', 404);
     ask(GET => "/v1/rollouts/$id/$_?limit=0", 422) for qw(events ticks);
+    ask(GET => "/v1/incidents/$id", 404);
+    ask(GET => '/v1/incidents?state=x', 422);
+    ask(GET => '/v1/upstreams/a%20b/history', 404);
+    ask(POST => '/v1/upstreams/a%20b/rollback', 404, body => {});
+    ask(POST => "/v1/rollouts/$id/smoke-tests", 404, body => {});
     ask(GET => '/v1/events?after=x', 422);
 
-    for my $path ('/v1/rollouts',
-        map { "/v1/rollouts/$id/$_" } qw(abort pause resume promote))
+    for (['/v1/rollouts'], ['/v1/alerts'], ['/v1/freeze'],
+        ['/v1/freeze', 'DELETE'], ['/v1/upstreams/app/rollback'],
+        map { ["/v1/$_"] } "rollouts/$id/smoke-tests",
+        (map { "rollouts/$id/$_" } qw(abort pause resume promote approve
+            retry)), map { "incidents/$id/$_" } qw(acknowledge resolve))
     {
-        ask(POST => $path, 400, body => '[1]',
-            headers => { 'Content-Type' => 'application/json' });
-        ask(POST => $path, 415, body => 'x',
+        my ($path, $method) = ($_->[0], $_->[1] // 'POST');
+
+        ask($method => $path, 415, body => 'x',
             headers => { 'Content-Type' => 'text/plain' });
-        ask(POST => $path, 413, body => 'x' x (257 * 1024));
-        ask(POST => $path, 422, body => { unknown => 1 });
-        ask(POST => $path, 404, body => {}) if $path =~ /$id/;
+        ask($method => $path, 413, body => 'x' x (257 * 1024));
+        next if $path =~ /smoke/;
+        ask($method => $path, 400, body => '[1]',
+            headers => { 'Content-Type' => 'application/json' });
+        ask($method => $path, 422, body => { unknown => 1 });
+        ask($method => $path, 404, body => {}) if $path =~ /$id/;
     }
 };
 
@@ -319,6 +340,172 @@ subtest 'a rollout' => sub {
     ask(GET => "$path$_", 200) for qw(/explain /events /ticks);
     stream($path);
     $load->stop;
+};
+
+
+# What came of the alert, and of the rollouts before.
+
+sub incidents {
+    my (%query) = @_;
+
+    return @{ ask(GET => '/v1/incidents?' . join('&',
+        map { "$_=$query{$_}" } sort keys %query), 200)->{json}{incidents} };
+}
+
+
+subtest 'all of a spec, and gates' => sub {
+    my $url = 'http://' . $fake->target;
+
+    $fake->set('/value' => { body => '{"data": {"n": 1}}' },
+        '/api/v1/query' => { body => '{"status": "success", "data": '
+            . '{"resultType": "scalar", "result": [1, "3"]}}' });
+
+    my $r = ask(POST => '/v1/rollouts', 201, body => {
+        upstream => 'app', canary => 'green', version => 'v2',
+        environment => 'staging', commit => 'abc123', build => '812',
+        ticket => 'OPS-12', deadline => '2h',
+        slo => { error_rate => 0.1, p99_ms => 5000, min_requests => 5 },
+        guard => { failures => 1000, ratio => 0.9, window => '5s' },
+        smoke => [{ name => 'home', path => '/home', status => 200,
+            headers => { Host => 'a.example' }, timeout => '2s',
+            max_ms => 1500, servers => [$fake->target] }],
+        hooks => [map { { on => $_, url => "$url/$_", retries => 1 } }
+            qw(confirm-start before-start each-step)],
+        checks => [
+            { name => 'n', http => { url => "$url/value", path => 'data.n',
+                equals => 1 }, max => 5 },
+            { name => 'q', prometheus => { url => $url, query => 'up' },
+                max => 5 }],
+        checks_every => '1s',
+        steps => [{ weight => 20, hold => '200ms', min_requests => 1,
+            approval => JSON::PP::true,
+            rules => [{ if => { header => { name => 'X-Try' } },
+                group => 'green' }] },
+            { weight => 100 }],
+        bake => '0s',
+    });
+    my $path = "/v1/rollouts/$r->{json}{id}";
+    my $load = load_start($s->{nginx}, rate => 200, connections => 16,
+        seconds => 120, header => 'X-User: %d', keys => 20000);
+
+    wait_for {
+        ($canaryd->rollout($r->{json})->{waiting_for} // '') eq 'approval';
+    } 20, 'approval to be asked for';
+    ask(GET => $path, 200);
+    is ask(POST => "$path/smoke-tests", 200, body => {})->{json}{result},
+        'passed', 'smoke tests on demand';
+    wait_for {
+        my %seen = map { $_->{gate} => 1 }
+            @{ $canaryd->get("$path/gates")->{json}{gates} };
+        $seen{smoke} && $seen{checks} && $seen{'before-start'};
+    } 20, 'gates';
+    ask(GET => "$path/gates", 200);
+    ask(POST => "$path/retry", 409, body => {});
+    ask(POST => "$path/approve", 200, body => { reason => 'fine' });
+    $canaryd->wait_state($r->{json}, 'succeeded');
+    ask(POST => "$path/approve", 409, body => {});
+    ask(GET => "$path$_", 200) for '', qw(/explain /events);
+    ask(POST => '/v1/upstreams/app/rollback', 422,
+        body => { version => 'v0' });
+    ask(GET => '/v1/upstreams/app/history', 200);
+    $canaryd->command_rollout($r->{json}, 'abort');
+    $canaryd->wait_state($r->{json}, 'aborted');
+    $load->stop;
+};
+
+
+subtest 'to and fro' => sub {
+    my $load = load_start($s->{nginx}, rate => 200, connections => 16,
+        seconds => 120, header => 'X-User: %d', keys => 20000);
+    my %quick = (upstream => 'app', strategy => 'blue-green', bake => '0s',
+        steps => [{ weight => 100, hold => '200ms' }]);
+
+    for (['green', 'v3'], ['blue', 'v4']) {
+        $canaryd->wait_state($canaryd->start_rollout(%quick,
+            canary => $_->[0], version => $_->[1]), 'succeeded');
+    }
+
+    my $r = ask(POST => '/v1/upstreams/app/rollback', 201, body => {
+        version => 'v3', reason => 'v4 is ugly' });
+    $canaryd->wait_state($r->{json}, 'succeeded');
+    $r = ask(POST => '/v1/upstreams/app/rollback', 201, body => {});
+    $canaryd->wait_state($r->{json}, 'succeeded');
+    ask(GET => '/v1/upstreams/app/history', 200);
+
+    # frozen, so that it neither ends nor begins
+    is ask(POST => '/v1/freeze', 200, body => { actor => 'anna',
+        reason => 'black friday' })->{json}{stop}{actor}, 'anna', 'stopped';
+    $r = ask(POST => '/v1/rollouts', 201, body => { %quick,
+        canary => 'green', version => 'v5' });
+    my $path = "/v1/rollouts/$r->{json}{id}";
+    wait_for { ($canaryd->rollout($r->{json})->{waiting_for} // '')
+        eq 'freeze' } 20, 'it to be frozen';
+    ask(GET => $path, 200);
+    ask(GET => '/v1/freeze', 200);
+    ask(POST => '/v1/upstreams/app/rollback', 409, body => {});
+    ask(POST => "$path/smoke-tests", 409, body => {});
+    $canaryd->command_rollout($r->{json}, 'abort');
+    $canaryd->wait_state($r->{json}, 'aborted');
+    $r = ask(POST => "$path/retry", 201, body => { reason => 'again' });
+    $canaryd->command_rollout($r->{json}, 'abort');
+    $canaryd->wait_state($r->{json}, 'aborted');
+    is ask(DELETE => '/v1/freeze', 200)->{json}{stop}, undef, 'goes on';
+    ask(GET => '/v1/freeze', 200);
+    $load->stop;
+};
+
+
+subtest 'an experiment, and rolling by nodes' => sub {
+    my $load = load_start($s->{nginx}, rate => 200, connections => 16,
+        seconds => 120, header => 'X-User: %d', keys => 20000);
+
+    for ({ upstream => 'app', strategy => 'experiment',
+            groups => { green => 20 }, duration => '1h' },
+        { upstream => 'app', strategy => 'rolling', canary => 'green',
+            rolling => { by => 'nodes', bake => '1h' }, holdback => 50 })
+    {
+        my $r = ask(POST => '/v1/rollouts', 201, body => $_);
+        my $path = "/v1/rollouts/$r->{json}{id}";
+
+        wait_for {
+            my $now = $canaryd->rollout($r->{json});
+            $now->{judgement} && $now->{traffic}{green};
+        } 20, 'traffic';
+        ask(GET => "$path$_", 200) for '', qw(/series /explain /ticks);
+        $canaryd->command_rollout($r->{json}, 'abort');
+        $canaryd->wait_state($r->{json}, 'aborted');
+    }
+
+    $load->stop;
+};
+
+
+subtest 'alerts and incidents' => sub {
+    my $r = ask(POST => '/v1/alerts', 200, body => { version => '4',
+        status => 'firing', alerts => [{ status => 'firing',
+            labels => { alertname => 'Slow', upstream => 'app' },
+            annotations => { summary => 'it is slow' },
+            fingerprint => 'f00' }] });
+    is $r->{json}{upstreams}[0]{outcome}, 'noted', 'an alert is noted';
+
+    my @alerts;
+    wait_for {
+        @alerts = grep { $_->{kind} eq 'alert' } @{ $canaryd->get(
+            '/v1/incidents?upstream=app&state=open')->{json}{incidents} };
+    } 20, 'an incident';
+    cmp_ok incidents(upstream => 'app'), '>', 0, 'there are some';
+
+    my $path = "/v1/incidents/$alerts[0]{id}";
+    ask(GET => $path, 200);
+
+    for (qw(acknowledge resolve)) {
+        ask(POST => "$path/$_", 200, body => { actor => 'anna' });
+        ask(POST => "$path/$_", 409, body => {});
+    }
+
+    ask(GET => $path, 200);
+    is scalar(grep { $_->{id} eq $alerts[0]{id} }
+        incidents(state => 'resolved')), 1, 'it is resolved';
 };
 
 

@@ -1,4 +1,4 @@
-/* Unit tests of core/rollout. */
+/* Unit tests of core/rollout; long: they share one fleet that is played. */
 
 #include <math.h>
 #include <setjmp.h>
@@ -344,26 +344,29 @@ test_commands(void **state)
     unsigned   s, c;
     rollout_t  before;
 
-    /* state: what abort, pause, resume, promote lead to */
+    /* state: what abort, pause, resume, promote, and full lead to */
 
-    static const int  table[][4] = {
-        [ROLLOUT_PENDING] = { ROLLOUT_REVERTING, NO, NO, NO },
-        [ROLLOUT_SMOKE] = { ROLLOUT_REVERTING, NO, NO, NO },
+    static const int  table[][5] = {
+        [ROLLOUT_PENDING] = { ROLLOUT_REVERTING, NO, NO, NO, NO },
+        [ROLLOUT_SMOKE] = { ROLLOUT_REVERTING, NO, NO, NO, NO },
         [ROLLOUT_PROGRESSING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
-                                  ROLLOUT_PROGRESSING },
+                                  ROLLOUT_PROGRESSING,
+                                  ROLLOUT_SUCCEEDED },
         [ROLLOUT_PAUSED] = { ROLLOUT_REVERTING, NO, ROLLOUT_PROGRESSING,
-                             ROLLOUT_PROGRESSING },
-        [ROLLOUT_WAITING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
-                              ROLLOUT_PROGRESSING },
-        [ROLLOUT_BAKING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
+                             ROLLOUT_PROGRESSING,
                              ROLLOUT_SUCCEEDED },
-        [ROLLOUT_REVERTING] = { ROLLOUT_REVERTING, NO, NO, NO },
-        [ROLLOUT_SUCCEEDED] = { ROLLOUT_REVERTING, NO, NO, NO },
-        [ROLLOUT_ABORTED] = { ROLLOUT_ABORTED, NO, NO, NO }
+        [ROLLOUT_WAITING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
+                              ROLLOUT_PROGRESSING,
+                             ROLLOUT_SUCCEEDED },
+        [ROLLOUT_BAKING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
+                             ROLLOUT_SUCCEEDED, ROLLOUT_SUCCEEDED },
+        [ROLLOUT_REVERTING] = { ROLLOUT_REVERTING, NO, NO, NO, NO },
+        [ROLLOUT_SUCCEEDED] = { ROLLOUT_REVERTING, NO, NO, NO, NO },
+        [ROLLOUT_ABORTED] = { ROLLOUT_ABORTED, NO, NO, NO, NO }
     };
 
     for (s = ROLLOUT_PENDING; s <= ROLLOUT_ABORTED; s++) {
-        for (c = ROLLOUT_ABORT; c <= ROLLOUT_PROMOTE; c++) {
+        for (c = ROLLOUT_ABORT; c <= ROLLOUT_PROMOTE_FULL; c++) {
             bring(&b, s);
             before = b.rollout;
             b.now += 7;
@@ -392,8 +395,10 @@ test_commands(void **state)
             assert_string_equal(b.rollout.actor, "alice");
             assert_true(b.rollout.entered_ms == b.now);
             assert_non_null(strstr(b.rollout.reason, "by alice: because"));
-            assert_int_equal(b.rollout.step, s > ROLLOUT_SMOKE
-                             && c == ROLLOUT_PROMOTE && s != ROLLOUT_BAKING
+            assert_int_equal(b.rollout.step, c == ROLLOUT_PROMOTE_FULL
+                             ? b.spec.step_count - 1
+                             : s > ROLLOUT_SMOKE && c == ROLLOUT_PROMOTE
+                               && s != ROLLOUT_BAKING
                              ? before.step + 1 : before.step);
         }
     }
