@@ -105,7 +105,8 @@ sub pem {
 sub content {
     my ($path) = @_;
 
-    return "0123456789abcdef0123456789abcdef\n"
+    # right as a password, a key, and the URL of a channel
+    return "https://hooks.example/0123456789abcdef0123456789abcdef\n"
         if $path =~ /(?:password|secret|\.url|\.secret)$/;
     return pem() if $path =~ /\.(?:pem|crt|key|cert)$/;
     return slurp((Canary::Auth::tokens_file(ci => 'operator'))[0])
