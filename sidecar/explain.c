@@ -6,8 +6,9 @@
 #include "core/text.h"
 #include "explain.h"
 
-#define EXPLAIN_LEN   1024
-#define EXPLAIN_PART  256
+#define EXPLAIN_LEN     1024
+#define EXPLAIN_PART    256
+#define EXPLAIN_SECOND  1000
 
 
 /* --- a decision --- */
@@ -251,6 +252,11 @@ explain_advance(explain_t *e)
     approval = !state->baking && state->step < spec->step_count
                && spec->steps[state->step].approval && !state->approved;
     rest = hold > state->held_ms ? hold - state->held_ms : 0;
+
+    if (rest > EXPLAIN_SECOND) {
+        rest -= rest % EXPLAIN_SECOND;
+    }
+
     requests = state->baking || state->step >= spec->step_count
                ? 1 : spec->steps[state->step].min_requests;
 
@@ -261,7 +267,7 @@ explain_advance(explain_t *e)
                   "abort");
     }
 
-    text_format(when, sizeof(when), "%s of %s are over (%s left), all live "
+    text_format(when, sizeof(when), "%s of %s has passed (%s left), all live "
                 "nodes serve the weight, and the canary got at least %llu "
                 "request%s%s", state->baking ? "the bake" : "the hold",
                 spec_print_duration(hold, total, sizeof(total)),
