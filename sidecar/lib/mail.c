@@ -17,8 +17,9 @@ struct mail_s {
     struct event       *event;
     int                 pipe[2];
     pthread_t           thread;
-    bool                started;
     atomic_bool         stop;
+    atomic_bool         half;      /* either the thread or who waits for it
+                                      is through: the other one frees */
 
     /* The thread's own until it has written to the pipe. */
     CURL               *easy;
@@ -98,15 +99,18 @@ mail_send(struct event_base *base, const mail_call_t *call,
 
     mail->event = event_new(base, mail->pipe[0], EV_READ, mail_ended, mail);
 
-    if (mail->event == NULL || event_add(mail->event, NULL) != 0
-        || pthread_create(&mail->thread, NULL, mail_run, mail) != 0)
-    {
+    if (mail->event == NULL || event_add(mail->event, NULL) != 0) {
         mail_free(mail);
         return NULL;
     }
 
-    mail->started = true;
     atomic_fetch_add(&mail_threads, 1);
+
+    if (pthread_create(&mail->thread, NULL, mail_run, mail) != 0) {
+        atomic_fetch_sub(&mail_threads, 1);
+        mail_free(mail);
+        return NULL;
+    }
 
     return mail;
 }
@@ -192,7 +196,13 @@ mail_run(void *arg)
     curl_easy_cleanup(mail->easy);
     mail->easy = NULL;
 
-    (void) !write(mail->pipe[1], "", 1);
+    if (atomic_exchange(&mail->half, true)) {
+        mail_free(mail);
+        atomic_fetch_sub(&mail_threads, 1);
+
+    } else {
+        (void) !write(mail->pipe[1], "", 1);
+    }
 
     return NULL;
 }
@@ -208,7 +218,6 @@ mail_ended(evutil_socket_t fd, short what, void *arg)
     mail_done_pt   done;
 
     (void) pthread_join(mail->thread, NULL);
-    mail->started = false;
     atomic_fetch_sub(&mail_threads, 1);
 
     done = mail->done;
@@ -226,15 +235,27 @@ mail_ended(evutil_socket_t fd, short what, void *arg)
 void
 mail_cancel(mail_t *mail)
 {
+    pthread_t  thread;
+
     if (mail == NULL) {
         return;
     }
 
+    event_free(mail->event);
+    mail->event = NULL;
+    thread = mail->thread;
     atomic_store(&mail->stop, true);
-    (void) pthread_join(mail->thread, NULL);
-    mail->started = false;
-    atomic_fetch_sub(&mail_threads, 1);
-    mail_free(mail);
+
+    if (atomic_exchange(&mail->half, true)) {
+        /* It has only its pipe to write to. */
+        (void) pthread_join(thread, NULL);
+        mail_free(mail);
+        atomic_fetch_sub(&mail_threads, 1);
+
+    } else {
+        /* Nobody waits for a server that keeps it: it frees the mail. */
+        (void) pthread_detach(thread);
+    }
 }
 
 

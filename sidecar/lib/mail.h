@@ -30,8 +30,7 @@ typedef void (*mail_done_pt)(void *arg, long status, const char *error);
  * memory. */
 mail_t *mail_send(struct event_base *base, const mail_call_t *call,
     mail_done_pt done, void *arg);
-/* Without a callback; the thread is waited for, which gives up within about
- * a second.  NULL is none. */
+/* Without a callback; the thread ends by itself.  NULL is none. */
 void mail_cancel(mail_t *mail);
 
 #endif
