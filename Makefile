@@ -81,6 +81,7 @@ asan:
 	$(MAKE) SANITIZE=1 all unit tools
 
 check:
+	scripts/deps test
 	scripts/check-format
 	$(MAKE) lint
 	scripts/test

@@ -211,6 +211,7 @@ read_tick(const cJSON *json, unsigned row, judge_tick_t *tick,
     }
 
     memset(tick, 0, sizeof(judge_tick_t));
+    memset(n, 0, sizeof(n));
     memset(counts, 0, 2 * sizeof(counts[0]));
     i = 0;
 

@@ -59,7 +59,9 @@ read_text(const cJSON *json, const char *prefix, const char *field,
         return 0;
     }
 
-    if (!cJSON_IsString(item) || strlen(item->valuestring) >= size
+    /* clang-tidy does not see into cJSON. */
+    if (item == NULL || !cJSON_IsString(item)
+        || strlen(item->valuestring) >= size
         || !text_is_clean(item->valuestring)
         || (required && item->valuestring[0] == '\0'))
     {

@@ -52,7 +52,8 @@ main(int argc, char **argv)
         nearest = help_nearest(NULL, name, near, sizeof(near));
         ctl_error("unknown command \"%.40s\"%s%s%s "
                   "canaryctl help lists them", name,
-                  nearest ? ": do you mean " : "", nearest ? nearest : "", nearest ? "?" : ";");
+                  nearest ? ": do you mean " : "", nearest ? nearest : "",
+                  nearest ? "?" : ";");
         return CTL_USAGE;
     }
 

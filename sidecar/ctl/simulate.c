@@ -51,6 +51,8 @@ ctl_simulate(const ctl_args_t *args, const char *command)
     simulate_sum_t          sum;
     const simulate_case_t  *what;
 
+    memset(&spec, 0, sizeof(rollout_spec_t));
+
     rc = simulate_spec(args, &spec);
     if (rc) {
         return rc;
@@ -161,7 +163,8 @@ simulate_spec(const ctl_args_t *args, rollout_spec_t *spec)
     } else if (spec->strategy != SPEC_CANARY
                && spec->strategy != SPEC_BLUE_GREEN)
     {
-        ctl_error("strategy: only canary and blue-green are simulated");
+        ctl_error("strategy: only canary and blue-green are simulated, "
+                  "not %s", spec_strategy_name(spec->strategy));
         spec_free(spec);
         rc = CTL_FAILED;
     }

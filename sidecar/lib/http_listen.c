@@ -241,6 +241,7 @@ http_listen_tcp(const char *address, http_listen_t *sock, char *error,
 
     on = 1;
     len = sizeof(bound);
+    memset(&bound, 0, len);
 
     fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
                 0);

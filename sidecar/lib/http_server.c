@@ -425,6 +425,7 @@ http_trusted(http_server_t *server, struct evhttp_request *request)
     connection = evhttp_request_get_connection(request);
     fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
     len = sizeof(sa);
+    memset(&sa, 0, len);
 
     /* No page can reach a unix socket. */
     if (getsockname(fd, (struct sockaddr *) &sa, &len) == 0

@@ -152,6 +152,8 @@ mail_setup(mail_t *mail, const mail_call_t *call)
     rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     rc |= curl_easy_setopt(easy, CURLOPT_URL, call->url);
     rc |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, call->timeout_ms);
+    rc |= curl_easy_setopt(easy, CURLOPT_SERVER_RESPONSE_TIMEOUT,
+                           call->timeout_ms / 1000 + 1);
     rc |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, mail->error);
     rc |= curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
     rc |= curl_easy_setopt(easy, CURLOPT_MAIL_FROM, call->from);
@@ -185,6 +187,11 @@ mail_run(void *arg)
     mail_t  *mail = arg;
 
     mail->code = curl_easy_perform(mail->easy);
+
+    /* It says goodbye, and waits for the answer. */
+    curl_easy_cleanup(mail->easy);
+    mail->easy = NULL;
+
     (void) !write(mail->pipe[1], "", 1);
 
     return NULL;

@@ -117,12 +117,11 @@ export async function maybe(path) {
   return response.json();
 }
 
-/** @param {Object|string} body  an object, or the text of a spec */
-export async function post(path, body) {
+async function send(method, path, body) {
   const raw = typeof body === 'string';
   const json = !raw || body.trimStart().startsWith('{');
   const response = await call(path, {
-    method: 'POST',
+    method,
     headers: { 'Content-Type': json ? 'application/json'
       : 'application/yaml' },
     body: raw ? body : JSON.stringify(body),
@@ -133,6 +132,11 @@ export async function post(path, body) {
   }
   return response.json();
 }
+
+/** @param {Object|string} body  an object, or the text of a spec */
+export const post = (path, body) => send('POST', path, body);
+
+export const remove = (path, body) => send('DELETE', path, body);
 
 /** @type {Who} */
 let who = { actor: null, role: 'admin' };
@@ -148,11 +152,15 @@ export async function whoami() {
   return who;
 }
 
-/** Why a command may not be given; '' if it may. */
-export function forbidden() {
-  return ['operator', 'admin'].includes(who.role) ? ''
-    : `Your role is ${who.role}: this needs an operator.`;
+const ROLES = ['viewer', 'operator', 'admin'];
+
+/** Why a command may not be given that needs such a role; '' if it may. */
+export function unless(role) {
+  return ROLES.indexOf(who.role) >= ROLES.indexOf(role) ? ''
+    : `Your role is ${who.role}: this needs an ${role}.`;
 }
+
+export const forbidden = () => unless('operator');
 
 /** What a command is given: canaryd knows the actor by the token. */
 export function commandBody(reason) {

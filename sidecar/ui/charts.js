@@ -160,7 +160,7 @@ export class Chart {
         { ...axis, size: 28, space: 64, ...(x ? { values: x.values,
           grid: { show: false }, incrs: [1, 2, 4, 8, 16, 32] }
           : { values: times, incrs: SECONDS }) },
-        { ...axis, size: 52, values: (u, splits) =>
+        { ...axis, size: 64, values: (u, splits) =>
           splits.map((v) => (v === null ? null : yValues(v))),
         ...(y.distr === 3 ? { filter: powers,
           grid: { ...axis.grid, filter: powers },

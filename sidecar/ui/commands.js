@@ -9,7 +9,7 @@ import * as format from './format.js';
 /** What is asked before the command. */
 function question(command, rollout) {
   const name = `${rollout.upstream} ${rollout.version || rollout.id}`;
-  const next = rollout.spec.steps[rollout.step + 1];
+  const next = rollout.spec.steps?.[rollout.step + 1];
 
   switch (command) {
   case 'abort':
@@ -27,11 +27,14 @@ function question(command, rollout) {
     return { title: `Approve ${name}?`, verb: 'Approve', reason: true,
       detail: next ? `It goes on to ${format.weight(next.weight)} on ${
         rollout.canary}.` : 'It goes on to the end of the last step.' };
+  case 'retry':
+    return { title: `Retry ${name}?`, verb: 'Retry', reason: true,
+      detail: 'A new rollout with the same spec, from its first step.' };
   default:
     return { title: `Promote ${name} to the next step?`, verb: 'Promote',
       reason: true, detail: next ? `The hold is cut short: ${rollout.canary
       } gets ${format.weight(next.weight)} at once.`
-        : 'The last step is cut short.' };
+        : 'The present step is cut short.' };
   }
 }
 
@@ -87,12 +90,15 @@ export function commands(current, tell, changed, only) {
       return;
     }
 
-    const path = command === 'approve' ? 'promote' : command;
-
     tell(`${command} …`, false);
     try {
       const done = await post(`v1/rollouts/${encodeURIComponent(rollout.id)}/${
-        path}`, commandBody(answer.reason));
+        command}`, commandBody(answer.reason));
+
+      if (command === 'retry') {
+        location.hash = `#/rollouts/${done.id}`;
+        return;
+      }
       tell(outcome(command, done), false);
       changed(done);
     } catch (error) {
@@ -108,6 +114,7 @@ export function commands(current, tell, changed, only) {
       : 'pause')),
     promote: commandButton('Promote', {}, () => run(waits() ? 'approve'
       : 'promote')),
+    retry: commandButton('Retry', {}, () => run('retry')),
   };
   const shown = only ?? Object.keys(parts);
 
@@ -122,6 +129,7 @@ export function commands(current, tell, changed, only) {
       parts.pause.name(paused() ? 'Resume' : 'Pause');
       parts.promote.name(waits() ? 'Approve' : 'Promote');
       parts.promote.button.classList.toggle('primary', waits());
+      parts.retry.el.hidden = rollout.state !== 'aborted';
       for (const [name, part] of Object.entries(parts)) {
         part.refuse(refusal(name, rollout));
       }

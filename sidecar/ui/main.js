@@ -3,6 +3,8 @@
 import { forget, token, whoami } from './api.js';
 import { say, text } from './dom.js';
 import * as format from './format.js';
+import { freezes } from './freeze.js';
+import { incidents } from './incidents.js';
 import { overview } from './overview.js';
 import { rollout } from './rollout.js';
 import { start } from './start.js';
@@ -82,6 +84,7 @@ function lost(error) {
 const routes = [
   [/^\/rollouts\/([^/]+)$/, (page, id) => rollout(page,
     decodeURIComponent(id))],
+  [/^\/incidents$/, (page) => incidents(page)],
   [/^\/start$/, (page, query) => start(page, query)],
   [/^\/?$/, (page) => overview(page)],
 ];
@@ -97,8 +100,11 @@ function show(first) {
     }
     leave?.abort();
     leave = new AbortController();
-    main.replaceChildren(view(new Page(leave.signal), found[1]
-      ?? new URLSearchParams(query)));
+
+    const page = new Page(leave.signal);
+
+    main.replaceChildren(view(page, found[1] ?? new URLSearchParams(query)));
+    freezes(page, document.getElementById('line'));
     if (!first) {
       window.scrollTo(0, 0);
       (main.querySelector('h1') ?? main).focus();

@@ -1,9 +1,11 @@
 // All rollouts and upstreams at a glance.
 
-import { forbidden, get, now } from './api.js';
-import { commands } from './commands.js';
+import { forbidden, get, now, unless } from './api.js';
+import { commandButton, commands } from './commands.js';
 import { fill, h, panel, say, table, text } from './dom.js';
 import * as format from './format.js';
+import { stopButton } from './freeze.js';
+import { rollback } from './gates.js';
 import { harmAt, oddsMeter, splitBar } from './parts.js';
 import { active, badge, canaryWeight, stateText, verdict }
   from './states.js';
@@ -67,7 +69,9 @@ class Card {
   }
 }
 
-function upstreamRow(upstream) {
+function upstreamRow(upstream, tell) {
+  const back = commandButton('Roll back', { class: 'quiet' },
+    () => rollback(upstream.upstream, tell));
   const live = upstream.nodes.filter((node) => node.live);
   const late = live.filter((node) => node.revision < upstream.revision
     || node.lapsed || node.error);
@@ -84,7 +88,8 @@ function upstreamRow(upstream) {
     h('td', { class: 'num' }, upstream.revision),
     h('td', {}, upstream.active
       ? h('a', { href: `#/rollouts/${upstream.rollout}` }, 'rollout running')
-      : forbidden() ? h('span', { class: 'soft' }, 'no rollout') : start));
+      : forbidden() ? h('span', { class: 'soft' }, 'no rollout')
+      : [start, ' ', back.el]));
 }
 
 function rolloutRow(rollout) {
@@ -111,6 +116,9 @@ export function overview(page) {
     'No rollout is running. All traffic is where it was left.');
   const upstreams = h('div');
   const latest = h('div');
+  const told = h('p', { class: 'told bad', role: 'status' });
+  const tell = (message) => text(told, message);
+  const stop = h('span');
 
   page.title('Overview');
 
@@ -149,9 +157,10 @@ export function overview(page) {
   };
 
   page.poll(async () => {
-    const [running, past, known] = await Promise.all([
+    const [running, past, known, frozen] = await Promise.all([
       get('v1/rollouts?state=active&limit=100'),
-      get(`v1/rollouts?limit=${LATEST}`), get('v1/upstreams')]);
+      get(`v1/rollouts?limit=${LATEST}`), get('v1/upstreams'),
+      get('v1/freeze')]);
     const ids = new Set(past.rollouts.map((rollout) => rollout.id));
     const all = [...past.rollouts,
       ...running.rollouts.filter((rollout) => !ids.has(rollout.id))];
@@ -163,7 +172,9 @@ export function overview(page) {
 
     fill(upstreams, [brief, forbidden()], () => table('Upstreams',
       ['Upstream', 'Weights', 'Stable', 'Nodes up to date', '#Revision', ''],
-      known.upstreams.map(upstreamRow)));
+      known.upstreams.map((u) => upstreamRow(u, tell))));
+    stop.hidden = frozen.stop !== null;
+    fill(stop, unless('admin'), () => stopButton(true));
     fill(latest, past.rollouts.map((r) => [r.id, r.state, r.waiting_for,
       r.reason, active(r) ? r.updated : 0]), () => table('Latest rollouts',
       ['Rollout', 'State', 'From → to', 'Why', 'Who', '#Started', '#Took'],
@@ -173,6 +184,7 @@ export function overview(page) {
   return h('div', { class: 'view' },
     h('h1', { tabindex: -1, class: 'hidden' }, 'Overview'),
     panel('Running rollouts', none, list),
-    panel('Upstreams', upstreams),
+    panel('Upstreams', upstreams, told,
+      h('div', { class: 'buttons' }, stop)),
     panel('Latest rollouts', latest));
 }

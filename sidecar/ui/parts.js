@@ -83,7 +83,10 @@ export function compare() {
   };
 }
 
-/** Log odds at which the rollout's judge reverts. */
+/** Log odds at which the rollout's judge reverts; the groups of an experiment
+ * share alpha. */
 export function harmAt(rollout) {
-  return -Math.log(rollout.spec.analysis?.alpha ?? 0.01);
+  const groups = Object.keys(rollout.groups ?? {}).length || 1;
+
+  return -Math.log((rollout.spec.analysis?.alpha ?? 0.01) / groups);
 }

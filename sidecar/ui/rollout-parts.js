@@ -7,6 +7,26 @@ import { progress } from './parts.js';
 
 const EVENTS = 200;
 
+/** The steps of each strategy: weights, nodes, servers, or one of time. */
+function planned(rollout) {
+  const { spec } = rollout;
+  const rolling = spec.rolling;
+
+  if (rolling) {
+    return (rolling.order ?? rolling.servers ?? []).map((name, i) => ({ name,
+      facts: i === rollout.step && rollout.turn ? rollout.turn
+        : rolling.bake !== '0s' && `bake ${rolling.bake}` }));
+  }
+  if (spec.duration) {
+    return [{ name: 'experiment', facts: spec.duration }];
+  }
+  return (spec.steps ?? []).map((s) => ({ name: format.weight(s.weight),
+    facts: [s.hold && s.hold !== '0s' && `hold ${s.hold}`,
+      s.min_requests > 1 && `${format.count(s.min_requests)} requests`,
+      s.approval && 'approval', s.rules && `${s.rules.length} rules`]
+      .filter(Boolean).join(', ') }));
+}
+
 const sentence = (words) => String(words ?? '').replace(/^./, (c) =>
   c.toUpperCase());
 
@@ -32,10 +52,7 @@ export function stepsPanel() {
       const ended = state === 'succeeded';
       const stopped = ['reverting', 'aborted'].includes(state);
       const baking = state === 'baking';
-      const items = (spec.steps ?? []).map((s, i) => ({
-        name: format.weight(s.weight),
-        facts: [s.hold && s.hold !== '0s' && `hold ${s.hold}`,
-          s.approval && 'approval'].filter(Boolean).join(', '),
+      const items = planned(rollout).map((s, i) => ({ ...s,
         place: ended || i < step || baking ? 'done'
           : i > step || state === 'pending' ? 'later'
           : stopped ? 'stopped' : 'now',

@@ -5,6 +5,7 @@ import { commands } from './commands.js';
 import { fill, h, panel, say, text } from './dom.js';
 import { follow } from './events.js';
 import * as format from './format.js';
+import { gatesPanel, groupsPanel } from './gates.js';
 import { compare, harmAt, oddsMeter, progress, splitBar } from './parts.js';
 import { RolloutCharts } from './rollout-charts.js';
 import { eventsPanel, nodesPanel, stepsPanel } from './rollout-parts.js';
@@ -28,6 +29,7 @@ function summary() {
   const meter = oddsMeter();
   const weight = h('strong', { class: 'number' });
   const split = splitBar();
+  const measured = h('span', { class: 'soft' });
   const step = h('strong', { class: 'number' });
   const held = h('span', { class: 'soft' });
   const bar = progress('Time held of this step');
@@ -38,7 +40,7 @@ function summary() {
     el: h('dl', { class: 'tiles' },
       tile('State', state, since),
       tile('Odds against the canary', odds, judged, meter.el),
-      tile('Canary weight', weight, split.el),
+      tile('Canary weight', weight, split.el, measured),
       tile('Step', step, held, bar.el),
       tile('Nodes', nodes, nodesNote)),
     update(r) {
@@ -54,6 +56,9 @@ function summary() {
         format.odds(harmAt(r))}`);
       meter.update(log, harmAt(r));
       text(weight, `${r.canary} ${format.weight(share)}`);
+      text(measured, active(r) && r.measured_weights?.[r.canary]
+        !== undefined ? `measured ${
+          format.weight(r.measured_weights[r.canary])}` : '');
       split.update(r.stable, r.canary, share);
       text(step, r.state === 'baking' ? 'bake'
         : `${Math.min(r.step + 1, r.steps)} of ${r.steps}`);
@@ -69,12 +74,32 @@ function summary() {
   };
 }
 
+/** What it has to keep to beside the comparison, and until when. */
+function promises({ spec, created, finished }) {
+  const { error_rate: errors, ...times } = spec.slo ?? {};
+  const limits = [errors && `errors at most ${format.rate(errors)}`,
+    ...['p50', 'p95', 'p99'].map((name) => times[`${name}_ms`]
+      && `${name} at most ${format.ms(times[`${name}_ms`])}`)]
+    .filter(Boolean);
+  const units = { ms: 1, s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
+  const [, n, unit] = /^(\d+)(\D+)$/.exec(spec.deadline ?? '') ?? [];
+  const left = Date.parse(created) + n * units[unit] - now();
+
+  return [limits.length > 0 && `Objectives: ${limits.join(', ')}`,
+    n > 0 && (finished ? `deadline ${spec.deadline}`
+      : `reverts in ${format.duration(left)} (deadline ${spec.deadline})`)]
+    .filter(Boolean).join(' · ');
+}
+
 /** @param {string} id */
 export function rollout(page, id) {
   const path = `v1/rollouts/${encodeURIComponent(id)}`;
   const title = h('h1', { tabindex: -1 }, id);
   const facts = h('p', { class: 'soft facts' });
   const reason = h('p', { class: 'reason' });
+  const promised = h('p', { class: 'soft' });
+  const gates = gatesPanel(id);
+  const groups = groupsPanel();
   const told = h('p', { class: 'told', role: 'status' });
   const spec = h('pre', { class: 'spec' });
   const compared = compare();
@@ -87,6 +112,7 @@ export function rollout(page, id) {
   const loading = h('p', { class: 'empty' }, 'Loading …');
   const both = panel('Both groups', compared.el);
   let charts = null;
+  let gated = false;                // by smoke tests, hooks or checks
   let last = null;
   let stream = 'lost';
   let explains = true;              // until this canaryd says it cannot
@@ -99,10 +125,10 @@ export function rollout(page, id) {
   const content = h('div', { hidden: true, class: 'rollout' },
     h('header', { class: 'hero' },
       h('div', { class: 'hero-name' }, title, facts), buttons.el),
-    tiles.el, reason, told,
+    tiles.el, reason, promised, told,
     h('div', { class: 'pair' }, steps.el,
       both),
-    chartsBox,
+    groups.el, chartsBox, gates.el,
     h('div', { class: 'pair' }, events.el, nodes.el),
     h('details', { class: 'panel' }, h('summary', {}, 'Spec'), spec));
 
@@ -127,9 +153,15 @@ export function rollout(page, id) {
     page.title(`${word} · ${fresh.upstream} ${fresh.version}`);
     text(title, `${fresh.upstream} ${fresh.version || fresh.id}`);
     text(facts, `${fresh.id} · ${fresh.stable} → ${fresh.canary} · ${
-      fresh.spec.strategy} · started ${format.when(fresh.created)}${
+      fresh.spec.strategy}${fresh.target ? ` · at ${fresh.target}` : ''} · ${
+      [fresh.environment, fresh.commit, fresh.build && `build ${fresh.build}`,
+        fresh.ticket].filter(Boolean).map((x) => `${x} · `).join('')}started ${format.when(fresh.created)}${
       fresh.finished ? `, ended ${format.when(fresh.finished)}` : ''}`);
     text(reason, `${fresh.reason} (${fresh.actor})`);
+    text(promised, promises(fresh));
+    promised.hidden = promised.textContent === '';
+    groups.update(fresh);
+    gated = gates.update(fresh);
     tiles.update(fresh);
     compared.update(fresh);
     text(both.firstChild, active(fresh) ? 'Both groups now'
@@ -166,6 +198,10 @@ export function rollout(page, id) {
     }
     charts.update(series);
     charts.distribute(answer.latency);
+
+    if (gated) {
+      await gates.show();
+    }
 
     const explained = explains && await maybe(`${path}/explain`);
 

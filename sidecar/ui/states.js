@@ -11,7 +11,8 @@ const WAITS = {
   incident: 'held: stable has an incident',
   freeze: 'waiting: frozen',
   gate: 'waiting for a gate',
-  window: 'waiting for its window',
+  slo: 'waiting: objectives not met',
+  node: 'waiting for a node',
 };
 
 export function active(rollout) {
@@ -35,8 +36,13 @@ export function canaryWeight(rollout) {
   case 'aborted':
     return 0;
   case 'succeeded':
+    if (rollout.spec.groups) {
+      return rollout.spec.on_success === 'keep'
+        ? rollout.spec.groups[rollout.canary] ?? 0 : 0;
+    }
     return rollout.spec.on_success === 'keep'
-      ? rollout.spec.steps?.at(-1)?.weight ?? 100 : 100;
+      ? (rollout.spec.steps?.at(-1)?.weight ?? 100)
+        - (rollout.spec.holdback ?? 0) : 100;
   default:
     return rollout.weights[rollout.canary] ?? 0;
   }
@@ -66,6 +72,9 @@ export function refusal(command, rollout) {
   if (command === 'abort') {
     return rollout.state === 'aborted' ? 'It is aborted already.'
       : rollout.state === 'reverting' ? 'It is being reverted already.' : '';
+  }
+  if (command === 'retry') {
+    return rollout.state === 'aborted' ? '' : 'Only one that was aborted.';
   }
   if (!active(rollout) || rollout.state === 'reverting') {
     return `The rollout is ${rollout.state}.`;

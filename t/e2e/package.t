@@ -74,6 +74,12 @@ is $nginx->get('/')->{status}, 200, 'and answers';
 
 # --- canaryd and canaryctl ---
 
+# one without a record of which Redis knows nothing
+$nginx->stop;
+$nginx = nginx(groups => [blue => $backend, green => $backend],
+    module => "$dir/root/usr/lib/nginx/modules/ngx_http_canary_module.so",
+)->start;
+
 ($deb) = glob "$dir/build/deb/nginx-canary_*.deb";
 ok $deb, 'the package of canaryd is there' or BAIL_OUT('no package');
 
@@ -126,10 +132,16 @@ my $pid = Canary::Process::spawn(name => 'canaryd', cmd => [
     '--listen', "unix:$socket", '--data-dir', "$dir/data" ],
     in => '/dev/null', out => "$dir/canaryd.out", err => "$dir/canaryd.err");
 
+# the record that nginx has is written back to the new Redis
+
 wait_for {
-    (run("$side/usr/bin/canaryctl", '--server', "unix:$socket", 'status'))[1]
-        =~ /upstream app/;
-} 20, 'canaryd of the package sees nginx';
+    my ($rc, $json) = run("$side/usr/bin/canaryctl", '--server',
+        "unix:$socket", 'status', '--json');
+    my $state = $rc == 0 ? decode($json)->{upstreams}[0] : undef;
+
+    $state && $state->{revision}
+        == $nginx->upstream->{record}{revision};
+} 20, 'canaryd of the package knows what nginx serves';
 
 my $load = load_start($nginx);
 ($code, $out, $err) = run("$side/usr/bin/canaryctl", '--server',

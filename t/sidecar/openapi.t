@@ -184,7 +184,7 @@ sub ask {
     ok $operation, "$name: is described" or return $r;
     $seen{"$method $template"}{ $r->{status} } = 1;
 
-    if (ref $opt{body} && $r->{status} < 300) {
+    if (ref $opt{body} && $operation->{requestBody} && $r->{status} < 300) {
         my $body = follow($operation->{requestBody});
         is faults($body->{content}{'application/json'}{schema}, $opt{body}),
             '', "$name: what is sent";
@@ -225,7 +225,7 @@ sub stream {
     wait_for {
         ($head, my $body) = split /\r\n\r\n/, slurp(tmpdir() . '/stream'), 2;
         @events = ($body // '') =~ /^data: (.*)$/mg;
-        grep { /"type":"aborted"/ } @events;
+        grep { /"type":"incident-opened"/ } @events;
     } 20, 'the stream';
     stop_process($curl, 'TERM');
 

@@ -121,9 +121,9 @@ ok(await page.locator('.plot canvas').first().evaluate((canvas) => {
 
 await page.reload();
 await button(page, 'Abort').waitFor();
-const order = await tabs(page, 7);
+const order = await tabs(page, 8);
 ok(JSON.stringify(order) === JSON.stringify(['Skip to content',
-  'nginx-canary', 'Overview', 'Start a rollout', 'Abort', 'Pause',
+  'nginx-canary', 'Overview', 'Start a rollout', 'Incidents', 'Abort', 'Pause',
   'Promote']), 'the order of the focus: abort before all other commands',
 order.join(', '));
 await button(page, 'Abort').focus();

@@ -346,22 +346,17 @@ test_commands(void **state)
 
     /* state: what abort, pause, resume, promote, and full lead to */
 
+    enum { PRO = ROLLOUT_PROGRESSING, PAU = ROLLOUT_PAUSED,
+           REV = ROLLOUT_REVERTING, SUC = ROLLOUT_SUCCEEDED };
     static const int  table[][5] = {
-        [ROLLOUT_PENDING] = { ROLLOUT_REVERTING, NO, NO, NO, NO },
-        [ROLLOUT_SMOKE] = { ROLLOUT_REVERTING, NO, NO, NO, NO },
-        [ROLLOUT_PROGRESSING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
-                                  ROLLOUT_PROGRESSING,
-                                  ROLLOUT_SUCCEEDED },
-        [ROLLOUT_PAUSED] = { ROLLOUT_REVERTING, NO, ROLLOUT_PROGRESSING,
-                             ROLLOUT_PROGRESSING,
-                             ROLLOUT_SUCCEEDED },
-        [ROLLOUT_WAITING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
-                              ROLLOUT_PROGRESSING,
-                             ROLLOUT_SUCCEEDED },
-        [ROLLOUT_BAKING] = { ROLLOUT_REVERTING, ROLLOUT_PAUSED, NO,
-                             ROLLOUT_SUCCEEDED, ROLLOUT_SUCCEEDED },
-        [ROLLOUT_REVERTING] = { ROLLOUT_REVERTING, NO, NO, NO, NO },
-        [ROLLOUT_SUCCEEDED] = { ROLLOUT_REVERTING, NO, NO, NO, NO },
+        [ROLLOUT_PENDING] = { REV, NO, NO, NO, NO },
+        [ROLLOUT_SMOKE] = { REV, NO, NO, NO, NO },
+        [ROLLOUT_PROGRESSING] = { REV, PAU, NO, PRO, SUC },
+        [ROLLOUT_PAUSED] = { REV, NO, PRO, PRO, SUC },
+        [ROLLOUT_WAITING] = { REV, PAU, NO, PRO, SUC },
+        [ROLLOUT_BAKING] = { REV, PAU, NO, SUC, SUC },
+        [ROLLOUT_REVERTING] = { REV, NO, NO, NO, NO },
+        [ROLLOUT_SUCCEEDED] = { REV, NO, NO, NO, NO },
         [ROLLOUT_ABORTED] = { ROLLOUT_ABORTED, NO, NO, NO, NO }
     };
 

@@ -18,7 +18,8 @@
 #include "redis_tls.c"
 #include "config_auth.c"
 
-static char  path[] = "/tmp/lib_config.XXXXXX";
+static char      path[] = "/tmp/lib_config.XXXXXX";
+static config_t  c, fresh;
 
 
 static void
@@ -33,7 +34,8 @@ write_file(const char *name, const char *text)
 }
 
 
-/* Loads text as the file, with at most two more arguments. */
+/* Loads text as the file, with at most two more arguments; what the config had
+ * is dropped. */
 static int
 load(const char *text, const char *flag, const char *value, config_t *config,
     char *error)
@@ -58,6 +60,7 @@ load(const char *text, const char *flag, const char *value, config_t *config,
 
     argv[argc] = NULL;
     error[0] = '\0';
+    config_wipe(config);
     return config_load(argc, argv, config, error, 512);
 }
 
@@ -65,8 +68,7 @@ load(const char *text, const char *flag, const char *value, config_t *config,
 static void
 test_defaults(void **state)
 {
-    char      error[512];
-    config_t  c;
+    char  error[512];
 
     if (load("node: n\n", NULL, NULL, &c, error)) {
         fail_msg("%s", error);
@@ -92,8 +94,7 @@ test_defaults(void **state)
 static void
 test_values(void **state)
 {
-    char      error[512];
-    config_t  c;
+    char  error[512];
 
     static const char  text[] =
         "node: edge-1\n"
@@ -266,7 +267,6 @@ static void
 test_refused(void **state)
 {
     char              error[512];
-    config_t          c;
     unsigned          i;
     const refused_t  *r;
 
@@ -289,7 +289,6 @@ test_tls(void **state)
 {
     int       rc;
     char      error[512];
-    config_t  c;
 
     rc = load("redis: rediss://h:6380", NULL, NULL, &c, error);
 
@@ -313,8 +312,7 @@ test_tls(void **state)
 static void
 test_sentinels(void **state)
 {
-    char      error[512];
-    config_t  c;
+    char  error[512];
 
     assert_int_equal(load("redis: {sentinels: ['a:1', '[::1]:2'], "
                           "master: m}", NULL, NULL, &c, error), 0);
@@ -330,8 +328,7 @@ test_sentinels(void **state)
 static void
 test_auth(void **state)
 {
-    char      error[512], list[128];
-    config_t  c, fresh;
+    char  error[512], list[128];
 
     assert_int_equal(load(
         "listen: ['tls:0.0.0.0:7443', '0.0.0.0:1', 'unix:/x']\n"
@@ -374,8 +371,7 @@ test_auth(void **state)
 static void
 test_password(void **state)
 {
-    char      error[512], secret[64], text[256];
-    config_t  c;
+    char  error[512], secret[64], text[256];
 
     snprintf(secret, sizeof(secret), "%s.secret", path);
     snprintf(text, sizeof(text), "redis: a:1\nredis_password_file: %s",
@@ -393,9 +389,8 @@ test_password(void **state)
 static void
 test_reload(void **state)
 {
-    char      error[512], list[128];
-    char     *argv[] = { (char *) "canaryd", (char *) "-c", path, NULL };
-    config_t  c, fresh;
+    char   error[512], list[128];
+    char  *argv[] = { (char *) "canaryd", (char *) "-c", path, NULL };
 
     assert_int_equal(load("node: a", NULL, NULL, &c, error), 0);
     assert_int_equal(load("node: a", NULL, NULL, &fresh, error), 0);
@@ -405,6 +400,7 @@ test_reload(void **state)
     write_file(path, "node: b\ntick: 2s\nlog: {level: debug}\n"
                "listen: unix:/x\nredis: h:1\nnginx: http://h/\n"
                "prefix: x\ndata_dir: /y\nredis_server: /z\n");
+    config_wipe(&fresh);
     assert_int_equal(config_reload(3, argv, &fresh, error, 512), 0);
     assert_true(config_apply(&c, &fresh, list, sizeof(list)));
     assert_string_equal(list, "node, listen, redis, redis_server, prefix, "
@@ -428,8 +424,8 @@ test_example(void **state)
     char     *argv[] = { (char *) "canaryd", (char *) "-c",
                          (char *) "conf/canaryd.yaml", (char *) "--node",
                          (char *) "n", NULL };
-    config_t  c;
 
+    config_wipe(&c);
     if (config_load(5, argv, &c, error, sizeof(error))) {
         fail_msg("%s", error);
     }
@@ -446,6 +442,9 @@ setup(void **state)
 static int
 teardown(void **state)
 {
+    config_wipe(&c);
+    config_wipe(&fresh);
+
     return unlink(path);
 }
 
@@ -454,8 +453,7 @@ teardown(void **state)
 static void
 test_environment(void **state)
 {
-    char      error[512];
-    config_t  config;
+    char  error[512];
 
     setenv("CANARYD_TICK", "500ms", 1);
     setenv("CANARYD_LOG__LEVEL", "debug", 1);
@@ -465,35 +463,35 @@ test_environment(void **state)
 
     assert_int_equal(load("node: a\ntick: 1s\nlog: {format: json}\n"
                           "listen: [unix:/b.sock]\n",
-                          NULL, NULL, &config, error), 0);
-    assert_string_equal(config.node, "a");
-    assert_int_equal(config.tick_ms, 500);
-    assert_int_equal(config.log_level, LOG_DEBUG);
-    assert_int_equal(config.log_format, LOG_JSON);
-    assert_int_equal(config.listen_count, 2);
-    assert_string_equal(config.listen[1], "127.0.0.1:1234");
-    assert_string_equal(config.redis_host, "127.0.0.1");
+                          NULL, NULL, &c, error), 0);
+    assert_string_equal(c.node, "a");
+    assert_int_equal(c.tick_ms, 500);
+    assert_int_equal(c.log_level, LOG_DEBUG);
+    assert_int_equal(c.log_format, LOG_JSON);
+    assert_int_equal(c.listen_count, 2);
+    assert_string_equal(c.listen[1], "127.0.0.1:1234");
+    assert_string_equal(c.redis_host, "127.0.0.1");
 
-    assert_int_equal(load("", "--tick", "2s", &config, error), 0);
-    assert_int_equal(config.tick_ms, 2000);
+    assert_int_equal(load("", "--tick", "2s", &c, error), 0);
+    assert_int_equal(c.tick_ms, 2000);
 
     setenv("CANARYD_TICK", "soon", 1);
-    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_int_equal(load("", NULL, NULL, &c, error), -1);
     assert_non_null(strstr(error, "the environment: tick: must be"));
 
     unsetenv("CANARYD_TICK");
     setenv("CANARYD_LOG__LEVEL__X", "1", 1);
-    assert_int_equal(load("log: {level: info}\n", NULL, NULL, &config,
+    assert_int_equal(load("log: {level: info}\n", NULL, NULL, &c,
                           error), -1);
 
     unsetenv("CANARYD_LOG__LEVEL__X");
     setenv("CANARYD_LISTEN", "[unix:/a.sock", 1);
-    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_int_equal(load("", NULL, NULL, &c, error), -1);
     assert_non_null(strstr(error, "CANARYD_LISTEN: "));
 
     setenv("CANARYD_LISTEN", "", 1);
     setenv("CANARYD_NOTHING", "1", 1);
-    assert_int_equal(load("", NULL, NULL, &config, error), -1);
+    assert_int_equal(load("", NULL, NULL, &c, error), -1);
     assert_non_null(strstr(error, "nothing: unknown key"));
 
     unsetenv("CANARYD_NOTHING");

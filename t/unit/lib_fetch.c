@@ -209,6 +209,18 @@ run_ms(int ms)
 }
 
 
+/* At most 10 s. */
+static void
+run_until(const unsigned *count, unsigned n)
+{
+    int  i;
+
+    for (i = 0; i < 500 && *count < n; i++) {
+        run_ms(20);
+    }
+}
+
+
 static fetch_request_t
 request_to(const char *path)
 {
@@ -231,17 +243,13 @@ request_to(const char *path)
 static answer_t *
 ask(const fetch_request_t *request)
 {
-    int              i;
     static answer_t  answer;
 
     memset(&answer, 0, sizeof(answer));
     assert_non_null(fetch_start(fetch, request, done, &answer));
     assert_int_equal(answer.calls, 0);
 
-    for (i = 0; i < 500 && answer.calls == 0; i++) {
-        run_ms(20);
-    }
-
+    run_until(&answer.calls, 1);
     assert_int_equal(answer.calls, 1);
     assert_int_equal(fetch_count(fetch), 0);
 
@@ -411,6 +419,7 @@ test_cancel(void **state)
     r.retries = 5;
     r.backoff_ms = 5000;
     call = fetch_start(fetch, &r, done, &a);
+    run_until(&requests, 1);
     run_ms(50);
     assert_int_equal(requests, 1);
     fetch_cancel(call);                    /* in its pause */
@@ -432,7 +441,7 @@ test_cancel(void **state)
 
     assert_int_equal(a.calls, 0);
     fetch_start(fetch, &r, done, &a);
-    run_ms(50);
+    run_until(&a.calls, 1);
     assert_int_equal(a.calls, 1);
     assert_string_equal(a.error, "too many requests are under way");
 

@@ -41,7 +41,7 @@ my @releases = (
 
 my $colors = -t STDOUT && !defined $ENV{NO_COLOR}
     && ($ENV{TERM} // 'dumb') ne 'dumb';
-my ($nginx, $canaryd, %backend, $stable);
+my ($nginx, $canaryd, $listen, %backend, $stable);
 
 
 sub paint {
@@ -74,7 +74,9 @@ sub bring_up {
 
     $nginx = nginx(groups => [map { $_ => $backend{$_} } qw(blue green)],
         keepalive => 64)->start;
-    $canaryd = canaryd(nginx => $nginx, tick => '250ms');
+    $listen = '127.0.0.1:' . free_port();
+    $canaryd = canaryd(nginx => $nginx, tick => '250ms',
+        args => ['--listen', $listen]);
 }
 
 
@@ -264,6 +266,7 @@ sub print_toys {
 
 It is left running, with traffic for an hour at most:
 
+  the dashboard   http://$listen/ui/
   the site        curl -i $url/ -H 'X-User: anna'
   force a group   curl -i $url/ -H 'X-Canary: green'
   the module      curl --unix-socket $api http://localhost/canary/upstreams
