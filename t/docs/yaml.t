@@ -62,14 +62,15 @@ sub check {
         }
 
         my $file = spew("$dir/canaryd.yaml", here($text, $dir));
+        my %env = map { $_ => 'of-the-environment' } @variables;
         my ($code, $out, $err) = run(build() . '/canaryd', '--test-config',
-            '--config', $file, { env => {
-                %{ Canary::Test::sanitizer_env('canaryd') },
-                map({ $_ => 'of-the-environment' } @variables) } });
+            '--config', $file, { env => { %env,
+                %{ Canary::Test::sanitizer_env('canaryd') } } });
 
         return ($code, "$out$err$text") if $code;
 
-        ($code, $out, $err) = canaryctl('lint', '--as', 'config', $file);
+        ($code, $out, $err) = canaryctl('lint', '--as', 'config', $file,
+            { env => \%env });
         return ($code, "$out$err$text");
     }
 
