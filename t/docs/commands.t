@@ -256,7 +256,8 @@ subtest 'what is wrong is seen' => sub {
     for my $wrong ('canaryctl strat --upstream app', 'kubectl delete ingress',
         'scripts/test t/module/none.t', 'make nothing-of-that-name',
         'build/canaryd --tick 1000s', 'scripts/bench --no-such-option',
-        'no-such-program')
+        'no-such-program', 'cp /usr/share/doc/nginx-canary/none /etc/nginx/',
+        'echo "canary_kee x;" > /etc/nginx/conf.d/x.conf; nginx -t')
     {
         my ($code) = commands("$wrong\n");
         isnt $code, 0, $wrong;
