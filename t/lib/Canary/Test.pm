@@ -88,6 +88,7 @@ use Cwd ();
 use Exporter ();
 use File::Basename ();
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use JSON::PP;
 use Test::More import => ['!done_testing'];
 
@@ -169,7 +170,12 @@ my %given;
 sub free_port {
     for (1 .. 1000) {
         my $port = 10240 + int rand 22000;
-        next if $given{$port}++;
+        next if $given{$port};
+
+        # kept to the end, so that no other test takes it either
+
+        $given{$port} = IO::Socket::UNIX->new(
+            Local => "\0canary-port-$port", Listen => 1) or next;
 
         return $port if IO::Socket::INET->new(LocalAddr => '127.0.0.1',
             LocalPort => $port, Proto => 'tcp', Listen => 1, ReuseAddr => 1);
