@@ -84,6 +84,18 @@ install\ *)
 *) echo "apt-get $*: unexpected" >&2; exit 2 ;;
 esac
 SH
+    editor => "cp \"\$ROOT/conf/nginx-\$(basename \"\$1\")\" \"\$1\"\n",
+    nginx => <<'SH',
+[ "$*" = -t ] || { echo "nginx $*: unexpected" >&2; exit 2; }
+cat "$WORK"/root/etc/nginx/conf.d/*.conf | perl -I "$ROOT/t/lib" -e '
+    use Canary::Test;
+    use Canary::Docs;
+    my $nginx = nginx();
+    my ($taken, $said) = $nginx->test(
+        conf => nginx_conf(join("", <STDIN>), $nginx->{dir}));
+    print $said;
+    exit !$taken'
+SH
     sudo => "exec \"\$@\"\n",
     make => "exec /usr/bin/make -n -C \"\$ROOT\" \"\$@\" >/dev/null\n",
     'deploy.sh' => "[ \$# -eq 2 ]\n",
@@ -153,7 +165,8 @@ sub work {
     my $dir = tmpdir() . '/work' . $count++;
 
     make_path("$dir/bin", "$dir/build", "$dir/scripts",
-        "$dir/root/run/nginx-canary", "$dir/root/var/lib/nginx-canary");
+        "$dir/root/etc/nginx/conf.d", "$dir/root/run/nginx-canary",
+        "$dir/root/var/lib/nginx-canary");
     program("$dir/bin/$_", $program{$_}) for keys %program;
     program("$dir/build/$_", $program{$_}) for qw(canaryctl canaryd);
     program("$dir/deploy.sh", $program{'deploy.sh'});
@@ -243,7 +256,8 @@ subtest 'what is wrong is seen' => sub {
     for my $wrong ('canaryctl strat --upstream app', 'kubectl delete ingress',
         'scripts/test t/module/none.t', 'make nothing-of-that-name',
         'build/canaryd --tick 1000s', 'scripts/bench --no-such-option',
-        'no-such-program')
+        'no-such-program', 'cp /usr/share/doc/nginx-canary/none /etc/nginx/',
+        'echo "canary_kee x;" > /etc/nginx/conf.d/x.conf; nginx -t')
     {
         my ($code) = commands("$wrong\n");
         isnt $code, 0, $wrong;

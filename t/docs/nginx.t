@@ -20,6 +20,10 @@ for my $block (@blocks) {
 
         my ($taken, $said) = $nginx->test(conf => $conf);
 
+        # the directive in its place is unknown to nginx before 1.25.1
+
+        $said =~ s/^.*the "listen ... http2" directive is deprecated.*\n//m;
+
         ok $taken, 'nginx -t' or diag "$said\n$conf";
         unlike $said, qr/\[warn\]/, 'and has nothing to say';
     };

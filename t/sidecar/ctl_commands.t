@@ -255,8 +255,8 @@ subtest 'watch, piped and --wait=TIME' => sub {
 
 
 subtest 'on a terminal' => sub {
-    my ($code) = run('sh', '-c', 'command -v script');
-    plan skip_all => 'no script(1)' if $code;
+    my ($code) = run('script', '-qec', 'true', '/dev/null');
+    plan skip_all => 'no script(1), or no terminals to be had here' if $code;
 
     my $id = start(@slow);
     $canaryd->wait_state($id, 'progressing');

@@ -112,6 +112,10 @@ sub content {
     return slurp((Canary::Auth::tokens_file(ci => 'operator'))[0])
         if $path =~ /tokens$/;
 
+    # what the package brings
+    return slurp(Canary::Test::root() . "/conf/$1")
+        if $path =~ m{^/usr/share/doc/nginx-canary/examples/(.+)};
+
     if ($path =~ /\.jwks$/) {
         my (undef, $public) = Canary::Auth::key_pair('rsa');
         return slurp(Canary::Auth::jwks({ ci => $public }));
