@@ -397,6 +397,11 @@ import_weight(const import_path_t *path)
         if (end == text || *end != '\0' || total < 1 || total > 1000000) {
             return -1;
         }
+
+        /* ingress-nginx passes over a smaller one */
+        if (total < 100) {
+            total = 100;
+        }
     }
 
     return weight > total ? -1 : weight * 10000 / total;

@@ -2,12 +2,14 @@
 
 #include "import.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 static void import_print_force(const import_path_t *path);
 static void import_print_map(const char *source, const char *name,
-    const char *from, const char *to, const char *or_else);
+    const char *value, const char *pattern, const char *or_else);
+static void import_print_literal(const char *text);
 static void import_print_server(const import_t *import, unsigned first);
 static void import_print_group(const import_path_t *path, const char *group,
     const cJSON *service);
@@ -89,7 +91,7 @@ import_print(const import_t *import)
 
 /*
  * As ingress-nginx has it: the header comes before the cookie, "always" and
- * "never" before the weight, and with a value or a pattern only that counts.
+ * "never" before the weight, and with a value, else a pattern, only that.
  */
 static void
 import_print_force(const import_path_t *path)
@@ -104,6 +106,15 @@ import_print_force(const import_path_t *path)
     cookie = import_annotation(path, "canary-by-cookie");
     or_else[0] = '\0';
 
+    /* ingress-nginx takes an empty one for none */
+    if (value != NULL && *value == '\0') {
+        value = NULL;
+    }
+
+    if (pattern != NULL && *pattern == '\0') {
+        pattern = NULL;
+    }
+
     if (cookie != NULL) {
         snprintf(source, sizeof(source), "cookie_%s", cookie);
         snprintf(name, sizeof(name), "%s%s", path->variable,
@@ -116,28 +127,48 @@ import_print_force(const import_path_t *path)
         strcpy(source, "http_");
         import_variable(header, source + 5, sizeof(source) - 5);
         snprintf(name, sizeof(name), "%s_forced", path->variable);
-        import_print_map(source, name,
-                         value != NULL ? "" : pattern != NULL ? "~" : NULL,
-                         value != NULL ? value : pattern,
+        import_print_map(source, name, value, pattern,
                          or_else[0] != '\0' ? or_else : "\"\"");
     }
 }
 
 
 static void
-import_print_map(const char *source, const char *name, const char *from,
-    const char *to, const char *or_else)
+import_print_map(const char *source, const char *name, const char *value,
+    const char *pattern, const char *or_else)
 {
     printf("map $%s $%s {\n    default %s;\n", source, name, or_else);
 
-    if (from == NULL) {
-        printf("    always  canary;\n    never   stable;\n");
+    if (value != NULL) {
+        printf("    \"~^");
+        import_print_literal(value);
+        printf("$\" canary;\n");
+
+    } else if (pattern != NULL) {
+        printf("    \"~%s\" canary;\n", pattern);
 
     } else {
-        printf("    \"%s%s\" canary;\n", from, to);
+        printf("    always  canary;\n    never   stable;\n");
     }
 
     printf("}\n");
+}
+
+
+/*
+ * As part of a regular expression.  A plain string of a map would match in
+ * upper and lower case, and be taken for a parameter if it is "default".
+ */
+static void
+import_print_literal(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (ispunct((unsigned char) *text)) {
+            putchar('\\');
+        }
+
+        putchar(*text);
+    }
 }
 
 

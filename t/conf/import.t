@@ -131,7 +131,29 @@ like $out, qr/--step 0\.50:/, 'canary-weight-total';
 $nginx = serve($out);
 is who($nginx, 'X-User' => 'tester'), 'v2', 'the value';
 is who($nginx, 'X-User' => 'always'), 'v1', 'with a value only that counts';
+is who($nginx, 'X-User' => 'Tester'), 'v1', 'not in another case';
 $nginx->stop;
+
+# values that a map would take for something else, or that are none
+
+for my $value ('default', '~t.+', 'a.b', '', 'hostnames') {
+    ($code, $out, $err) = import_ingress($stable . "---\n"
+        . ingress('c', 'shop-v2', '/', canary => 'true',
+            'canary-by-header' => 'X-User', 'canary-by-header-value' => $value,
+            'canary-by-header-pattern' => ''));
+    is $code, 0, "the value '$value'" or diag $err;
+
+    $nginx = serve($out);
+    is who($nginx, 'X-User' => $value || 'always'), 'v2', 'is taken';
+    is who($nginx, 'X-User' => $_), 'v1', "not '$_'" for 'test', 'aab', 'tt';
+    is who($nginx), 'v1', 'nor is none';
+    $nginx->stop;
+}
+
+($code, $out, $err) = import_ingress($stable . "---\n"
+    . ingress('c', 'shop-v2', '/', canary => 'true', 'canary-weight' => 5,
+        'canary-weight-total' => 50));
+like $out, qr/--step 5(?:\.00)?:/, 'a total below 100 is passed over';
 
 ($code, $out, $err) = import_ingress($stable
     . "---\n" . ingress('c', 'shop-v2', '/', canary => 'true',
