@@ -97,7 +97,7 @@ cat "$WORK"/root/etc/nginx/conf.d/*.conf | perl -I "$ROOT/t/lib" -e '
     exit !$taken'
 SH
     sudo => "exec \"\$@\"\n",
-    make => "exec /usr/bin/make -n -C \"\$ROOT\" \"\$@\" >/dev/null\n",
+    make => "exec env -u BUILD /usr/bin/make -n -C \"\$ROOT\" \"\$@\" >/dev/null\n",
     'deploy.sh' => "[ \$# -eq 2 ]\n",
 );
 

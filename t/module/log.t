@@ -18,6 +18,7 @@ my $nginx = nginx(
     http => 'include ' . root() . '/conf/canary_log.conf;',
     upstreams => 'upstream fails { canary zone=edge blue dead; '
         . 'canary_failover on; }',
+    workers => 1,                      # which logs in the requests' order
     server => "access_log $dir/people.log canary;\n"
         . "access_log $dir/json.log canary_json;\n"
         . "location /fails { proxy_pass http://fails; }\n"
