@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "core/codec.h"
+#include "lib/file.h"
 
 #define VECTORS  "t/data/vectors.json"
 
@@ -33,22 +34,12 @@ chance(void)
 static cJSON *
 read_json(const char *path)
 {
-    FILE    *f;
-    long     size;
-    char    *text;
+    char    *text, error[256];
     cJSON   *json;
+    size_t   len;
 
-    f = fopen(path, "r");
-    assert_non_null(f);
-    fseek(f, 0, SEEK_END);
-    size = ftell(f);
-    rewind(f);
-
-    text = malloc((size_t) size + 1);
+    text = file_read(path, 16 * 1024 * 1024, &len, error, sizeof(error));
     assert_non_null(text);
-    assert_int_equal(fread(text, 1, (size_t) size, f), size);
-    text[size] = '\0';
-    fclose(f);
 
     json = cJSON_Parse(text);
     free(text);
