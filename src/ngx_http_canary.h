@@ -446,21 +446,6 @@ void ngx_http_canary_drop_rules(ngx_http_canary_srv_conf_t *conf);
 ngx_http_canary_rule_t *ngx_http_canary_match(ngx_http_request_t *r,
     ngx_http_canary_rules_t *rules);
 
-/* state file */
-
-#define NGX_HTTP_CANARY_STATE_MAGIC    "nginx-canary-state "
-#define NGX_HTTP_CANARY_STATE_VERSION  1
-
-ngx_int_t ngx_http_canary_state_load(ngx_http_canary_zone_t *zone,
-    ngx_pool_t *pool, ngx_log_t *log);
-void ngx_http_canary_state_merge(ngx_http_canary_zone_t *zone, ngx_log_t *log);
-ngx_int_t ngx_http_canary_state_save(ngx_http_canary_zone_t *zone,
-    ngx_log_t *log);
-ngx_int_t ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
-    ngx_http_canary_zone_t *zone);
-ngx_int_t ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
-    ngx_http_canary_zone_t *zone);
-
 /* output: text that grows in buffers of the request's pool */
 
 typedef struct {
@@ -481,6 +466,46 @@ void ngx_http_canary_print_weight(ngx_http_canary_out_t *out,
     ngx_uint_t weight);
 ngx_int_t ngx_http_canary_send(ngx_http_request_t *r,
     ngx_http_canary_out_t *out, ngx_uint_t status, ngx_str_t *type);
+
+/* state file */
+
+#define NGX_HTTP_CANARY_STATE_MAGIC    "nginx-canary-state "
+#define NGX_HTTP_CANARY_STATE_VERSION  1
+
+ngx_int_t ngx_http_canary_state_load(ngx_http_canary_zone_t *zone,
+    ngx_pool_t *pool, ngx_log_t *log);
+void ngx_http_canary_state_merge(ngx_http_canary_zone_t *zone, ngx_log_t *log);
+ngx_int_t ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone);
+ngx_int_t ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone);
+
+ngx_int_t ngx_http_canary_state_print(ngx_http_canary_zone_t *zone,
+    ngx_pool_t *pool, ngx_http_canary_out_t *out,
+    ngx_atomic_uint_t *generation);
+u_char *ngx_http_canary_state_dir(ngx_http_canary_zone_t *zone,
+    ngx_pool_t *pool);
+
+/* the saving of it */
+
+ngx_int_t ngx_http_canary_state_threads(ngx_conf_t *cf,
+    ngx_http_canary_zone_t *zone);
+
+/* one that waits for the state file; its memory is the caller's */
+
+typedef struct {
+    ngx_queue_t                      queue;
+    ngx_event_t                      event;       /* set while it waits */
+    ngx_atomic_uint_t                generation;
+    void                           (*handler)(void *data);
+    void                            *data;
+} ngx_http_canary_waiter_t;
+
+void ngx_http_canary_state_save(ngx_http_canary_zone_t *zone);
+ngx_int_t ngx_http_canary_state_wait(ngx_http_canary_zone_t *zone,
+    ngx_http_canary_waiter_t *waiter);
+void ngx_http_canary_state_forget(ngx_http_canary_waiter_t *waiter);
+void ngx_http_canary_state_drop(ngx_http_canary_zone_t *zone);
 
 /* an answer that is made step by step; it lives in the request's pool */
 

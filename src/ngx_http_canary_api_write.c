@@ -23,6 +23,11 @@ static ngx_int_t ngx_http_canary_api_lease(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, cJSON *json);
 static ngx_int_t ngx_http_canary_api_server(ngx_http_request_t *r,
     ngx_http_canary_route_t *route, cJSON *json);
+static ngx_int_t ngx_http_canary_api_save(ngx_http_request_t *r,
+    ngx_http_canary_zone_t *zone);
+static void ngx_http_canary_api_forget(void *data);
+static void ngx_http_canary_api_saved(void *data);
+static ngx_int_t ngx_http_canary_api_changed(ngx_http_request_t *r);
 
 
 ngx_int_t
@@ -261,12 +266,9 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
                       "canary upstream \"%V\" has revision %uL",
                       &conf->upstream->host, record.revision);
 
-        /* if it fails the answer says so, by "persisted" */
-
-        (void) ngx_http_canary_state_save(conf->zone, r->connection->log);
     }
 
-    return ngx_http_canary_api_one(r, conf, 0);
+    return ngx_http_canary_api_save(r, conf->zone);
 }
 
 
@@ -324,7 +326,6 @@ ngx_http_canary_api_server(ngx_http_request_t *r,
 {
     cJSON                         *item;
     ngx_int_t                      rc;
-    ngx_http_canary_out_t          out;
     ngx_http_canary_zone_t        *zone;
     ngx_http_canary_main_conf_t   *cmcf;
     ngx_http_upstream_rr_peers_t  *peers;
@@ -368,18 +369,93 @@ ngx_http_canary_api_server(ngx_http_request_t *r,
                   &route->group->name,
                   cJSON_IsTrue(item) ? "is drained" : "is not drained");
 
-    (void) ngx_http_canary_state_save(zone, r->connection->log);
+    return ngx_http_canary_api_save(r, zone);
+}
+
+
+/* a change is answered when it is on disk, or "persisted" says that it is not */
+
+static ngx_int_t
+ngx_http_canary_api_save(ngx_http_request_t *r, ngx_http_canary_zone_t *zone)
+{
+    ngx_http_cleanup_t        *cln;
+    ngx_http_canary_waiter_t  *waiter;
+
+    cln = ngx_http_cleanup_add(r, sizeof(ngx_http_canary_waiter_t));
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    waiter = cln->data;
+    ngx_memzero(waiter, sizeof(ngx_http_canary_waiter_t));
+
+    waiter->handler = ngx_http_canary_api_saved;
+    waiter->data = r;
+
+    cln->handler = ngx_http_canary_api_forget;
+
+    ngx_http_canary_state_save(zone);
+
+    if (ngx_http_canary_state_wait(zone, waiter) == NGX_AGAIN) {
+        r->main->count++;
+        return NGX_DONE;
+    }
+
+    return ngx_http_canary_api_changed(r);
+}
+
+
+static void
+ngx_http_canary_api_forget(void *data)
+{
+    ngx_http_canary_state_forget(data);
+}
+
+
+static void
+ngx_http_canary_api_saved(void *data)
+{
+    ngx_http_request_t *r = data;
+
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_http_finalize_request(r, ngx_http_canary_api_changed(r));
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static ngx_int_t
+ngx_http_canary_api_changed(ngx_http_request_t *r)
+{
+    ngx_http_canary_out_t         out;
+    ngx_http_canary_route_t       route;
+    ngx_http_upstream_rr_peers_t  *peers;
+
+    if (ngx_http_canary_api_route(r, &route) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (route.group == NULL) {
+        return ngx_http_canary_api_one(r, route.conf, 0);
+    }
+
+    peers = ngx_http_canary_drain_peers(route.group->upstream);
 
     ngx_http_canary_out_init(&out, r->pool);
 
     ngx_http_canary_print(&out, "{");
-    ngx_http_canary_print_head(&out, zone);
+    ngx_http_canary_print_head(&out, route.conf->zone);
     ngx_http_canary_print(&out, ", \"upstream\": ");
-    ngx_http_canary_print_string(&out, &route->conf->upstream->host);
+    ngx_http_canary_print_string(&out, &route.conf->upstream->host);
     ngx_http_canary_print(&out, ", \"group\": ");
-    ngx_http_canary_print_string(&out, &route->group->name);
+    ngx_http_canary_print_string(&out, &route.group->name);
     ngx_http_canary_print(&out, ",\n \"servers\": ");
-    ngx_http_canary_print_servers(&out, peers, &route->server);
+    ngx_http_canary_print_servers(&out, peers, &route.server);
     ngx_http_canary_print(&out, "}\n");
 
     return ngx_http_canary_api_json(r, &out);

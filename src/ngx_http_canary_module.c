@@ -391,9 +391,8 @@ ngx_http_canary_init_process(ngx_cycle_t *cycle)
 
     /* cache manager and loader are worker 0, too */
 
-    if ((ngx_process != NGX_PROCESS_WORKER
-         && ngx_process != NGX_PROCESS_SINGLE)
-        || ngx_worker != 0)
+    if (ngx_process != NGX_PROCESS_WORKER
+        && ngx_process != NGX_PROCESS_SINGLE)
     {
         return NGX_OK;
     }
@@ -446,6 +445,8 @@ ngx_http_canary_add_zone(ngx_conf_t *cf, ngx_str_t *name, size_t size)
     {
         return NULL;
     }
+
+    ngx_queue_init(&zone->waiters);
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_canary_module);
 
@@ -521,6 +522,10 @@ ngx_http_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         zone->state.len = value[3].len - 6;
 
         if (ngx_conf_full_name(cf->cycle, &zone->state, 0) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (ngx_http_canary_state_threads(cf, zone) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
     }

@@ -15,6 +15,9 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#if (NGX_THREADS)
+#include <ngx_thread_pool.h>
+#endif
 
 
 #define NGX_HTTP_CANARY_GROUPS       8      /* of an upstream */
@@ -145,6 +148,9 @@ typedef struct ngx_http_canary_entry_s  ngx_http_canary_entry_t;
 typedef struct ngx_http_canary_shctx_s  ngx_http_canary_shctx_t;
 
 
+typedef struct ngx_http_canary_save_s   ngx_http_canary_save_t;
+
+
 typedef struct {
     ngx_str_t                        name;
     ngx_str_t                        state;          /* file, may be empty */
@@ -157,6 +163,11 @@ typedef struct {
     u_char                          *file_name;      /* of canary_zone */
     ngx_uint_t                       line;
     ngx_event_t                      event;          /* of the state file */
+    ngx_http_canary_save_t          *save;           /* is being written */
+    ngx_queue_t                      waiters;        /* for it */
+#if (NGX_THREADS)
+    ngx_thread_pool_t               *thread_pool;
+#endif
     ngx_uint_t                       unsaved;        /* failed, was said */
     ngx_uint_t                       moved;          /* the state file */
 } ngx_http_canary_zone_t;
@@ -275,8 +286,10 @@ void ngx_http_canary_shm_loaded(ngx_http_canary_zone_t *zone);
 ngx_uint_t ngx_http_canary_shm_dirty(ngx_http_canary_zone_t *zone);
 ngx_int_t ngx_http_canary_shm_snapshot(ngx_http_canary_zone_t *zone,
     ngx_pool_t *pool, ngx_array_t *saved, ngx_atomic_uint_t *generation);
-ngx_int_t ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
-    ngx_atomic_uint_t generation, u_char *temp, u_char *file);
+ngx_atomic_uint_t ngx_http_canary_shm_latest(ngx_http_canary_zone_t *zone);
+ngx_atomic_uint_t ngx_http_canary_shm_persisted(ngx_http_canary_zone_t *zone);
+void ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
+    ngx_atomic_uint_t generation);
 
 /*
  * Drained servers: pages of their own, NULL from the first that is not used;

@@ -15,15 +15,6 @@
 #define NGX_HTTP_CANARY_STATE_RETRY    1000
 
 
-static ngx_int_t ngx_http_canary_state_print(ngx_http_canary_zone_t *zone,
-    ngx_pool_t *pool, ngx_http_canary_out_t *out,
-    ngx_atomic_uint_t *generation);
-static ngx_int_t ngx_http_canary_state_write(ngx_http_canary_zone_t *zone,
-    ngx_log_t *log, ngx_http_canary_out_t *out, ngx_atomic_uint_t generation,
-    u_char *temp);
-static ngx_int_t ngx_http_canary_state_sync(u_char *dir);
-static u_char *ngx_http_canary_state_dir(ngx_http_canary_zone_t *zone,
-    ngx_pool_t *pool);
 static void ngx_http_canary_state_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_canary_state_upgrading(
     ngx_http_canary_zone_t *zone);
@@ -31,79 +22,6 @@ static void ngx_http_canary_state_cleanup(void *data);
 
 
 ngx_int_t
-ngx_http_canary_state_save(ngx_http_canary_zone_t *zone, ngx_log_t *log)
-{
-    u_char                 *temp;
-    ngx_int_t               rc;
-    ngx_pool_t             *pool;
-    ngx_atomic_uint_t       generation;
-    ngx_http_canary_out_t   out;
-
-    if (zone->state.len == 0 || !ngx_http_canary_shm_dirty(zone)) {
-        return NGX_OK;
-    }
-
-    pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, log);
-    if (pool == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_ERROR;
-
-    if (ngx_http_canary_state_print(zone, pool, &out, &generation) != NGX_OK) {
-        goto done;
-    }
-
-    temp = ngx_pnalloc(pool, zone->state.len + 2 + 2 * NGX_INT64_LEN + 1);
-    if (temp == NULL) {
-        goto done;
-    }
-
-    ngx_sprintf(temp, "%V.%P.%uA%Z", &zone->state, ngx_pid, generation);
-
-    rc = ngx_http_canary_state_write(zone, log, &out, generation, temp);
-
-    if (rc == NGX_OK) {
-        zone->unsaved = 0;
-        (void) ngx_http_canary_state_sync(
-                                     ngx_http_canary_state_dir(zone, pool));
-
-    } else {
-        if (ngx_delete_file(temp) == NGX_FILE_ERROR
-            && ngx_errno != NGX_ENOENT)
-        {
-            ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
-                          ngx_delete_file_n " \"%s\" failed", temp);
-        }
-
-        if (rc == NGX_DECLINED) {
-
-            /* another worker wrote a later one */
-
-            rc = NGX_OK;
-        }
-    }
-
-done:
-
-    if (rc != NGX_OK) {
-        ngx_http_canary_shm_state_error(zone);
-    }
-
-    if (rc != NGX_OK && !zone->unsaved) {
-        zone->unsaved = 1;
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "canary state file \"%V\" is not up to date, "
-                      "will be tried each second", &zone->state);
-    }
-
-    ngx_destroy_pool(pool);
-
-    return rc;
-}
-
-
-static ngx_int_t
 ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
     ngx_http_canary_out_t *out, ngx_atomic_uint_t *generation)
 {
@@ -178,97 +96,7 @@ ngx_http_canary_state_print(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
 }
 
 
-static ngx_int_t
-ngx_http_canary_state_write(ngx_http_canary_zone_t *zone, ngx_log_t *log,
-    ngx_http_canary_out_t *out, ngx_atomic_uint_t generation, u_char *temp)
-{
-    char         *what;
-    u_char       *p;
-    ssize_t       n;
-    ngx_fd_t      fd;
-    ngx_int_t     rc;
-    ngx_uint_t    level;
-    ngx_chain_t  *cl;
-
-    what = ngx_open_file_n;
-    rc = NGX_ERROR;
-
-    fd = ngx_open_file(temp, NGX_FILE_WRONLY,
-                       NGX_FILE_CREATE_OR_OPEN|NGX_FILE_TRUNCATE,
-                       NGX_FILE_DEFAULT_ACCESS);
-
-    if (fd == NGX_INVALID_FILE) {
-        goto failed;
-    }
-
-    what = ngx_write_fd_n;
-
-    for (cl = out->first; cl; cl = cl->next) {
-
-        /* a disk that gets full writes some, and says so the next time */
-
-        for (p = cl->buf->pos; p < cl->buf->last; p += n) {
-            n = ngx_write_fd(fd, p, cl->buf->last - p);
-
-            if (n == -1) {
-                goto failed;
-            }
-        }
-    }
-
-    what = "fsync()";
-
-    if (fsync(fd) == -1) {
-        goto failed;
-    }
-
-    what = ngx_rename_file_n;
-
-    rc = ngx_http_canary_shm_persist(zone, generation, temp,
-                                     zone->state.data);
-
-failed:
-
-    if (rc == NGX_ERROR) {
-        level = zone->unsaved ? NGX_LOG_INFO : NGX_LOG_ERR;
-
-        ngx_log_error(level, log, ngx_errno, "%s \"%s\" failed", what, temp);
-    }
-
-    if (fd != NGX_INVALID_FILE && ngx_close_file(fd) == NGX_FILE_ERROR) {
-        ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
-                      ngx_close_file_n " \"%s\" failed", temp);
-    }
-
-    return rc;
-}
-
-
-/* the rename is on disk when the directory is */
-
-static ngx_int_t
-ngx_http_canary_state_sync(u_char *dir)
-{
-    ngx_fd_t  fd;
-
-    if (dir == NULL) {
-        return NGX_ERROR;
-    }
-
-    fd = ngx_open_file(dir, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-        return NGX_ERROR;
-    }
-
-    (void) fsync(fd);
-    (void) ngx_close_file(fd);
-
-    return NGX_OK;
-}
-
-
-static u_char *
+u_char *
 ngx_http_canary_state_dir(ngx_http_canary_zone_t *zone, ngx_pool_t *pool)
 {
     size_t   len;
@@ -357,7 +185,7 @@ ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
     ngx_event_t         *ev;
     ngx_pool_cleanup_t  *cln;
 
-    if (zone->state.len) {
+    if (zone->state.len && ngx_worker == 0) {
         dir = ngx_http_canary_state_dir(zone, cycle->pool);
         if (dir == NULL) {
             return NGX_ERROR;
@@ -378,10 +206,14 @@ ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
-    ev = &zone->event;
-
     cln->handler = ngx_http_canary_state_cleanup;
-    cln->data = ev;
+    cln->data = zone;
+
+    if (ngx_worker != 0) {
+        return NGX_OK;
+    }
+
+    ev = &zone->event;
 
     ev->handler = ngx_http_canary_state_handler;
     ev->data = zone;
@@ -411,7 +243,7 @@ ngx_http_canary_state_handler(ngx_event_t *ev)
             ngx_http_canary_state_merge(zone, ev->log);
         }
 
-        (void) ngx_http_canary_state_save(zone, ev->log);
+        ngx_http_canary_state_save(zone);
     }
 
     ngx_add_timer(ev, NGX_HTTP_CANARY_STATE_RETRY);
@@ -439,9 +271,11 @@ ngx_http_canary_state_upgrading(ngx_http_canary_zone_t *zone)
 static void
 ngx_http_canary_state_cleanup(void *data)
 {
-    ngx_event_t  *ev = data;
+    ngx_http_canary_zone_t  *zone = data;
 
-    if (ev->timer_set) {
-        ngx_del_timer(ev);
+    if (zone->event.timer_set) {
+        ngx_del_timer(&zone->event);
     }
+
+    ngx_http_canary_state_drop(zone);
 }

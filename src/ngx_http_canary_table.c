@@ -362,33 +362,23 @@ ngx_http_canary_shm_snapshot(ngx_http_canary_zone_t *zone, ngx_pool_t *pool,
 }
 
 
-/*
- * Makes a written file the state file, unless a later one is there already.
- * Only the rename is under the mutex.
- */
-
-ngx_int_t
-ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
-    ngx_atomic_uint_t generation, u_char *temp, u_char *file)
+ngx_atomic_uint_t
+ngx_http_canary_shm_latest(ngx_http_canary_zone_t *zone)
 {
-    ngx_int_t  rc;
+    return zone->sh->generation;
+}
 
-    rc = NGX_DECLINED;
 
-    ngx_shmtx_lock(&zone->shpool->mutex);
+ngx_atomic_uint_t
+ngx_http_canary_shm_persisted(ngx_http_canary_zone_t *zone)
+{
+    return zone->sh->persisted;
+}
 
-    if (zone->sh->persisted < generation) {
 
-        if (ngx_rename_file(temp, file) == NGX_FILE_ERROR) {
-            rc = NGX_ERROR;
-
-        } else {
-            zone->sh->persisted = generation;
-            rc = NGX_OK;
-        }
-    }
-
-    ngx_shmtx_unlock(&zone->shpool->mutex);
-
-    return rc;
+void
+ngx_http_canary_shm_persist(ngx_http_canary_zone_t *zone,
+    ngx_atomic_uint_t generation)
+{
+    zone->sh->persisted = generation;
 }

@@ -22,7 +22,7 @@ for my $block (@blocks) {
 
         # the directive in its place is unknown to nginx before 1.25.1
 
-        $said =~ s/^.*the "listen ... http2" directive is deprecated.*\n//m;
+        $said =~ s/^.*the "listen ... http2" directive is deprecated.*\n//mg;
 
         ok $taken, 'nginx -t' or diag "$said\n$conf";
         unlike $said, qr/\[warn\]/, 'and has nothing to say';

@@ -57,6 +57,7 @@ is value('nginx_canary_latency_seconds_count', %green), $cell->{requests},
 is value('nginx_canary_selections_total', group => 'green',
     reason => 'force', placement => 'pinned'), 1, 'forced';
 is value('nginx_canary_attempts_in_flight', %green), 0, 'in flight';
+$nginx->saved;
 is value('nginx_canary_persisted_generation'),
     value('nginx_canary_generation'), 'persisted';
 is value('nginx_canary_lapsed', upstream => 'app'), 0, 'not lapsed';

@@ -61,7 +61,7 @@ my $r = $nginx->put(weights => { blue => 60, green => 40 },
     salt => 's "quoted"');
 
 is $r->{status}, 200, 'put';
-is $r->{json}{persisted}, $r->{json}{generation}, 'on disk when answered';
+$nginx->saved;
 served('after the put', 1, 40);
 like slurp($state), qr/^nginx-canary-state 1 [0-9a-f]{8} \d+\n\{/,
     'the state file';
@@ -130,6 +130,7 @@ served('a restart', 1, 40);
 isnt $nginx->upstream->{boot}, $boot, 'another boot';
 is $nginx->upstream->{record}{salt}, 's "quoted"', 'the salt, too';
 is $nginx->put(weights => { green => 100 })->{status}, 200, 'put';
+$nginx->saved;
 $nginx->crash;
 $nginx->start;
 served('kill -9', 2, 100);
@@ -189,8 +190,7 @@ cmp_ok $r->{json}{persisted}, '<', $r->{json}{generation}, 'and says so';
 served('then', 1, 10);
 log_has qr/rename\(\) .* failed/, 'is said';
 rmdir $state;
-wait_for { $nginx->upstream->{persisted} == $nginx->upstream->{generation} }
-    10, 'the file to be made good';
+$nginx->saved;
 $nginx->restart;
 served('made good', 1, 10);
 
@@ -208,8 +208,9 @@ my $dir = "$nginx->{dir}/made";
 
 $nginx->restart(zone => "edge 1m state=$dir/edge.state", single => 0);
 ok -d $dir, 'the directory of the state file is made';
-$r = $nginx->put(weights => { blue => 80, green => 20 });
-is $r->{json}{persisted}, 1, 'and can be written';
+$nginx->put(weights => { blue => 80, green => 20 });
+$nginx->saved;
+is $nginx->upstream->{persisted}, 1, 'and can be written';
 my @left = grep { !/edge\.state$/ } glob "$dir/*";
 is_deeply \@left, [], 'no temporary file is left';
 

@@ -50,13 +50,6 @@ sub load_result {
 }
 
 
-sub is_saved {
-    my $u = $nginx->upstream;
-
-    return $u->{persisted} == $u->{generation};
-}
-
-
 sub restart_with {
     my ($what, $result, $pattern, $text) = @_;
 
@@ -103,8 +96,9 @@ unlink $state;
 # the old state goes on to be read by an older module
 
 restart_with('not ours', 'damaged', qr/is not a canary state file/, 'x' x 100);
-is $nginx->put(weights => { blue => 50, green => 50 })->{json}{persisted}, 1,
-    'a put makes a good file of it';
+$nginx->put(weights => { blue => 50, green => 50 });
+$nginx->saved;
+is $nginx->upstream->{persisted}, 1, 'a put makes a good file of it';
 
 # a record that cannot be read any more costs that record only
 
@@ -124,7 +118,7 @@ is green_share(), 0, 'configured weights';
 # the disk is full: the temporary files of the next change are /dev/full
 
 is $nginx->put(weights => { blue => 0, green => 100 })->{status}, 200, 'put';
-ok is_saved(), 'saved';
+$nginx->saved;
 my $before = slurp($state);
 my $errors = metric('state_write_errors_total\{zone="edge"\}');
 is $errors, 0, 'no error so far';
@@ -146,7 +140,7 @@ cmp_ok metric('state_write_errors_total\{zone="edge"\}'), '>', $errors,
     'and the metric';
 
 unlink glob "$state.*";
-wait_for { is_saved() } 10, 'the file to be made good';
+$nginx->saved;
 is metric('persisted_generation\{zone="edge"\}'),
     metric('generation\{zone="edge"\}'), 'the metric says so, too';
 isnt slurp($state), $before, 'the file is new';
@@ -161,7 +155,8 @@ for my $zone ("edge 1m state=$dir/moved.state", 'edge 1m',
 
     ok $nginx->reload(zone => $zone), $file ? 'another file' : 'no file';
     next unless $file;
-    wait_for { -s $file && is_saved() } 10, 'the new file';
+    wait_for { -s $file } 10, 'the new file';
+    $nginx->saved;
     $nginx->settled;
     $nginx->restart;
     is $nginx->upstream->{record}{revision}, 2, 'it has the record'
@@ -198,7 +193,7 @@ SKIP: {
     cmp_ok scalar(() = $nginx->error_log =~ /\[error\].*open\(\)/g), '<=',
         2, 'but not each time';
     chmod 0777, $dir;
-    wait_for { is_saved() } 10, 'it is made good';
+    $nginx->saved;
     $nginx->restart;
     is green_share(), 100, 'and read';
 }

@@ -434,6 +434,19 @@ sub put {
 }
 
 
+# Waits until the state file has all changes; a put waits for a disk that is
+# not busy.
+
+sub saved {
+    my ($self) = @_;
+
+    wait_for {
+        my $u = $self->upstream;
+        $u->{persisted} == $u->{generation};
+    } 20, 'the state file';
+}
+
+
 sub metrics {
     my ($self) = @_;
 
