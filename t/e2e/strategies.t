@@ -143,6 +143,37 @@ subtest 'an experiment' => sub {
         'alpha is shared out';
     ok !$data->{evidence}, 'no evidence of the whole';
 
+    my $past = $canaryd->get("/v1/rollouts/$rollout->{id}/series")->{json};
+    my $points = $past->{series};
+    my $n = @{ $points->{at_ms} };
+    cmp_ok $n, '>', 3, 'the past has points';
+    is_deeply [sort keys %{ $points->{groups} }], [qw(green red)],
+        'of each group';
+    for my $group (qw(green red)) {
+        my $its = $points->{groups}{$group};
+        is_deeply { map { $_ => scalar @{ $its->{$_} } } keys %$its },
+            { map { $_ => $n } qw(weight log_evidence log_safe error_rate
+                requests_per_second p50_ms p99_ms) }, "$group: all columns";
+        cmp_ok abs($its->{$_}[-1] - $seen->{groups}{$group}{judgement}{$_}),
+            '<', 0.002, "$group: $_ as the rollout has it"
+            for qw(log_evidence log_safe);
+        ok exists $past->{latency}{groups}{$group}
+            && @{ $past->{latency}{groups}{$group} }
+                == @{ $past->{latency}{from_ms} }, "$group: its latency";
+    }
+    ok((grep { $_ == 20 } @{ $points->{groups}{red}{weight} }),
+        'red had its share');
+    is $points->{groups}{red}{weight}[-1], 0, 'and lost it';
+    ok((grep { ($_ // 0) > 0.2 } @{ $points->{groups}{red}{error_rate} }),
+        'for its errors');
+    ok !(grep { ($_ // 0) > 0 } @{ $points->{groups}{green}{error_rate} }),
+        'which green had none of';
+    my $first = $past->{canary_group};
+    is_deeply $points->{canary}{error_rate},
+        $points->{groups}{$first}{error_rate}, 'the canary is the first';
+    is_deeply $points->{$_}, $points->{groups}{$first}{$_}, "and its $_"
+        for qw(weight log_evidence log_safe);
+
     my $explained = $canaryd->get("/v1/rollouts/$rollout->{id}/explain")
         ->{json};
     like $explained->{summary}, qr/harm of green 1 : .*harm of red 1 : /,
