@@ -120,7 +120,27 @@ subtest 'an experiment' => sub {
     is weights()->{green}, 20, 'the other keeps its share';
     is weights()->{blue}, 80, 'stable has the rest';
 
+    my ($rc, $status) = canaryctl($canaryd, 'status', $rollout->{id});
+    is $rc, 0, 'canaryctl status';
+    like $status, qr/^result   green: running \(\w+\), odds 1 : /m,
+        'has the group that goes on';
+    like $status, qr/^result   red: harm, odds 1 : \d+, excess errors \d/m,
+        'and the one that is out';
+    unlike $status, qr/^verdict /m, 'no verdict of one for all';
+    my $number = qr/[\d.]+/;
+    like $status, qr/^$_->[0] +$_->[1] +$_->[2] %(?: +$number){9}$/m,
+        "the health of $_->[0]"
+        for ['blue', 'stable', 80], ['green', 'group', 20],
+            ['red', 'group', 0];
+
     $seen = ended($rollout);
+    ($rc, my $watched) = canaryctl($canaryd, 'watch', $rollout->{id});
+    is $rc, 0, 'canaryctl watch';
+    like $watched, qr/\ \ green\ \d+\ requests,\ 0\.00\ %\ errors
+        .*?\ \ (?:safe|undecided),\ odds\ 1\ :\ \d
+        .*?\ \ red\ \d+\ requests,\ \d\d\.\d\d\ %\ errors
+        .*?\ \ harm,\ odds\ 1\ :\ \d/x, 'has both' or diag $watched;
+
     is $seen->{state}, 'succeeded', 'it ended' or diag $seen->{reason};
     like $seen->{groups}{green}{result}, qr/^(safe|undecided)$/,
         "a result: $seen->{groups}{green}{result}";
