@@ -261,6 +261,7 @@ series_point(const char **text, unsigned arm_count, series_point_t *point)
     const int64_t  *next;
 
     count = series_numbers(arm_count);
+    memset(value, 0, sizeof(value));
 
     for (i = 0; i < count; i++) {
         if (!series_number(text, i < count - 1 ? ' ' : '\n', &value[i])
