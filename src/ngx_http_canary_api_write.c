@@ -373,7 +373,7 @@ ngx_http_canary_api_server(ngx_http_request_t *r,
 }
 
 
-/* a change is answered when it is on disk, or "persisted" says that it is not */
+/* the answer comes when the change is on disk, or "persisted" says it is not */
 
 static ngx_int_t
 ngx_http_canary_api_save(ngx_http_request_t *r, ngx_http_canary_zone_t *zone)

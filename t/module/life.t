@@ -73,7 +73,7 @@ close $taken;
 is encode([@{ $nginx->upstream }{@fields}]), $u, 'changes nothing';
 is join(' ', map { $_->read->{status} } @slow), '200 200 200 200',
     'they end well';
-my $cell = $nginx->upstream->{groups}{green}{strata}[0];
+my $cell = $nginx->counted->{groups}{green}{strata}[0];
 is_deeply [@$cell{qw(attempts finished errors aborts)}], [4, 4, 0, 0],
     'and are counted';
 ok $nginx->reload(server => '', workers => 3,

@@ -53,7 +53,7 @@ sub goes {
 }
 
 
-sub cells { return $nginx->upstream->{groups} }
+sub cells { return $nginx->counted->{groups} }
 sub beta { return { header => { name => 'X-Beta', @_ ? (value => @_) : () } } }
 
 
