@@ -627,6 +627,15 @@ tick_waiting(change_t *change, rollout_wait_t obstacle)
         return;
     }
 
+    /* a canaryd that has just started has not tried the record yet: only who
+     * serves it takes it */
+
+    if (was == ROLLOUT_WAIT_NODE && obstacle != ROLLOUT_WAIT_INCIDENT
+        && !all_confirmed(change))
+    {
+        return;
+    }
+
     if (obstacle != ROLLOUT_WAIT_NONE) {
         await(change, obstacle);
         return;

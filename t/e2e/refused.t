@@ -120,6 +120,24 @@ subtest 'wherever somebody looks' => sub {
 };
 
 
+subtest 'a canaryd that starts again' => sub {
+    my $revision = $canaryd->rollout($rollout)->{revision};
+    my $node = $nodes{'edge-b'};
+
+    $node->{canaryd}->stop;
+    $node->{canaryd} = canaryd(nginx => $node->{nginx}, redis => $redis,
+        node => 'edge-b');
+    ok wait_for { reason($rollout) =~ /edge-b and 1 other/
+        && $node->{canaryd}->log =~ /nginx refused the record/ } 20,
+        'it has tried it again';
+    is scalar(grep { $_->{type} eq 'resumed' }
+        @{ $canaryd->get("/v1/rollouts/$rollout->{id}/events")
+            ->{json}{events} }), 0, 'the rollout did not go on meanwhile';
+    is $canaryd->rollout($rollout)->{revision}, $revision,
+        'under the same revision';
+};
+
+
 subtest 'one is repaired' => sub {
     repair('edge-b');
     ok wait_for { reason($rollout) =~ /^node edge-c refuses the record/ } 20,

@@ -562,6 +562,14 @@ test_refused(void **state)
     assert_int_equal(b.rollout.waiting_for, ROLLOUT_WAIT_NODE);
     ticks(&b, 20);
     assert_int_equal(b.rollout.held_ms, 0);
+
+    /* not refused, but not taken either */
+
+    refuse(&b, 1, "e1");
+    b.seen.nodes_refusing = 0;
+    tick(&b);
+    assert_int_equal(b.rollout.waiting_for, ROLLOUT_WAIT_NODE);
+    assert_non_null(strstr(b.rollout.reason, "and 2 others refuse"));
     refuse(&b, 0, "");
     tick(&b);
     assert_int_equal(b.rollout.state, ROLLOUT_PROGRESSING);
