@@ -268,9 +268,9 @@ api_applied(void *arg, const char *upstream, uint64_t revision)
 /* --- requests --- */
 
 /* Brackets outside of strings, so that cJSON need not go as deep as its own
- * limit is. */
+ * limit is; and no \u0000 in them, which would end a string for us. */
 static bool
-api_depth_bounded(const char *text, size_t len)
+api_json_bounded(const char *text, size_t len)
 {
     bool      string;
     size_t    i;
@@ -283,6 +283,10 @@ api_depth_bounded(const char *text, size_t len)
         if (string) {
             if (text[i] == '\\') {
                 i++;
+
+                if (len - i >= 5 && memcmp(text + i, "u0000", 5) == 0) {
+                    return false;
+                }
 
             } else if (text[i] == '"') {
                 string = false;
@@ -319,10 +323,11 @@ api_parse(http_exchange_t *exchange, char error[256])
         return yaml_parse(exchange->body, exchange->body_len, error, 256);
     }
 
-    text_copy(error, 256, "the body is nested too deep or not JSON");
+    text_copy(error, 256,
+              "the body is nested too deep, has a NUL or is not JSON");
 
     if (memchr(exchange->body, '\0', exchange->body_len) != NULL
-        || !api_depth_bounded(exchange->body, exchange->body_len))
+        || !api_json_bounded(exchange->body, exchange->body_len))
     {
         return NULL;
     }
