@@ -7,6 +7,7 @@
 
 #include "lib/version.h"
 #include "metrics.h"
+#include "store_around.h"
 
 
 static void
@@ -151,6 +152,36 @@ metrics_controller(struct evbuffer *out, const controller_t *controller)
 
 
 static void
+metrics_incidents(struct evbuffer *out, const around_t *around)
+{
+    unsigned           i;
+    incident_counts_t  counts;
+
+    metrics_head(out, "canaryd_incidents", "gauge",
+                 "Incidents of the fleet that are not resolved, by state.");
+
+    for (i = 0; incident_watch_counts(around->incidents, i, &counts); i++) {
+        evbuffer_add_printf(out, "canaryd_incidents{upstream=\"%s\","
+                            "state=\"open\"} %u\n"
+                            "canaryd_incidents{upstream=\"%s\","
+                            "state=\"acknowledged\"} %u\n",
+                            counts.upstream, counts.open,
+                            counts.upstream, counts.acknowledged);
+    }
+
+    metrics_head(out, "canaryd_incident_changes_total", "counter",
+                 "Changes of incidents that this canaryd made.");
+
+    for (i = 0; i < STORE_INCIDENT_CHANGES; i++) {
+        evbuffer_add_printf(out, "canaryd_incident_changes_total"
+                            "{change=\"%s\"} %" PRIu64 "\n",
+                            store_incident_change_name(i),
+                            store_incident_changes(around->store, i));
+    }
+}
+
+
+static void
 metrics_around(struct evbuffer *out, const around_t *around)
 {
     unsigned  r;
@@ -214,6 +245,7 @@ metrics_text(const metrics_t *metrics, size_t *len)
     metrics_agent(out, metrics->agent);
     metrics_controller(out, metrics->controller);
     metrics_around(out, metrics->around);
+    metrics_incidents(out, metrics->around);
 
     metrics_head(out, "canaryd_event_listeners", "gauge",
                  "Who listens to the events at present.");

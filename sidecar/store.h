@@ -29,6 +29,15 @@
 typedef struct store_s  store_t;
 
 typedef enum {
+    STORE_INCIDENT_OPENED = 0,
+    STORE_INCIDENT_ACKNOWLEDGED,
+    STORE_INCIDENT_RESOLVED,
+    STORE_INCIDENT_ESCALATED
+} store_incident_change_t;
+
+#define STORE_INCIDENT_CHANGES  4
+
+typedef enum {
     STORE_OK = 0,
     STORE_AWAY,                    /* no connection, or lost meanwhile */
     STORE_ERROR                    /* Redis refused, or answered nonsense */

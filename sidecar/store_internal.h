@@ -102,6 +102,7 @@ struct store_s {
     int64_t             clock_offset_ms;
     uint64_t            errors;
     uint64_t            reconnects;
+    uint64_t            incidents[STORE_INCIDENT_CHANGES];   /* changed */
     bool                freeing;
 
     store_op_t         *ops;       /* under way */
