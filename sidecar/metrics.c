@@ -213,6 +213,31 @@ metrics_around(struct evbuffer *out, const around_t *around)
 }
 
 
+static void
+metrics_connections(struct evbuffer *out, http_server_t *server)
+{
+    unsigned     i;
+    http_view_t  view;
+
+    metrics_head(out, "canaryd_connections", "gauge",
+                 "Open connections of a TCP address.");
+
+    for (i = 0; http_server_view(server, i, &view); i++) {
+        evbuffer_add_printf(out, "canaryd_connections{listen=\"%s\"} %u\n",
+                            view.address, view.connections);
+    }
+
+    metrics_head(out, "canaryd_connections_refused_total", "counter",
+                 "Connections closed as there were too many.");
+
+    for (i = 0; http_server_view(server, i, &view); i++) {
+        evbuffer_add_printf(out, "canaryd_connections_refused_total"
+                            "{listen=\"%s\"} %" PRIu64 "\n", view.address,
+                            view.refused);
+    }
+}
+
+
 char *
 metrics_text(const metrics_t *metrics, size_t *len)
 {
@@ -247,6 +272,7 @@ metrics_text(const metrics_t *metrics, size_t *len)
     metrics_around(out, metrics->around);
     metrics_incidents(out, metrics->around);
 
+    metrics_connections(out, metrics->server);
     metrics_head(out, "canaryd_event_listeners", "gauge",
                  "Who listens to the events at present.");
     evbuffer_add_printf(out, "canaryd_event_listeners %u\n",
