@@ -264,8 +264,6 @@ http_open(const http_listener_t *listener)
     struct dirent            *entry;
     struct sockaddr_storage   listens, is;
 
-    len = sizeof(listens);
-    memset(&listens, 0, len);
     count = 0;
 
     dir = opendir("/proc/self/fd");
@@ -275,6 +273,9 @@ http_open(const http_listener_t *listener)
         return errno == EMFILE || errno == ENFILE ? listener->connections : 0;
     }
 
+    len = sizeof(listens);
+    memset(&listens, 0, sizeof(listens));
+    memset(&is, 0, sizeof(is));
     (void) getsockname(listener->sock.fd, (struct sockaddr *) &listens, &len);
 
     while ((entry = readdir(dir)) != NULL) {
