@@ -238,6 +238,12 @@ agent_read_state(agent_upstream_t *u, const cJSON *json)
     }
     /* Otherwise a PUT overtook this GET, which may tell of before it. */
 
+    if (u->node.record.revision >= u->node.refused) {
+        /* It got that revision, or one that is higher, by other means. */
+        u->node.refused = 0;
+        u->node.error[0] = '\0';
+    }
+
     json = cJSON_GetObjectItemCaseSensitive(json, "effective");
     u->node.lapsed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json,
                                                                   "lapsed"));

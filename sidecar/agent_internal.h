@@ -30,7 +30,6 @@ typedef struct {
     char            *wanted_text;
     bool             putting;
     uint64_t         putting_revision;
-    uint64_t         refused;      /* revision that was complained about */
     bool             routing;      /* a route is being read */
     bool             route_again;
 

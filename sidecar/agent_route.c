@@ -378,10 +378,10 @@ agent_put_done(void *arg, const http_response_t *response)
         agent->stats.refused++;
         agent_refusal(response, error, sizeof(error));
 
-        if (u->refused != u->putting_revision
+        if (u->node.refused != u->putting_revision
             || strcmp(error, u->node.error) != 0)
         {
-            u->refused = u->putting_revision;
+            u->node.refused = u->putting_revision;
             text_copy(u->node.error, sizeof(u->node.error), error);
             log_error(agent->log, "nginx refused the record",
                       LOG_S("upstream", u->name),
@@ -409,6 +409,7 @@ agent_put_done(void *arg, const http_response_t *response)
 
     u->node.record = record;
     u->node.lapsed = false;
+    u->node.refused = 0;
     u->node.error[0] = '\0';
     u->node.at_ms = store_now(agent->store);
     u->put_get = agent->getting ? agent->get_number : 0;

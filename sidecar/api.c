@@ -486,7 +486,7 @@ api_rollout(const api_t *api, const store_rollout_t *all)
                 all->route.revision, &fleet);
 
     json = release_json(&release, evident ? &evidence : NULL, &present,
-                        fleet.live, fleet.confirmed);
+                        &fleet);
     release_free(&release);
 
     return json;

@@ -356,6 +356,30 @@ api_again_next(create_job_t *create)
 }
 
 
+/* Nothing has been rolled out: is there such an upstream at all? */
+static void
+api_again_routes(void *arg, store_status_t status, size_t count,
+    const store_route_t *routes)
+{
+    size_t         i;
+    create_job_t  *create = arg;
+
+    if (status != STORE_OK) {
+        api_job_store(&create->job, status);
+        return;
+    }
+
+    for (i = 0; i < count; i++) {
+        if (strcmp(routes[i].upstream, create->upstream) == 0) {
+            api_again_next(create);
+            return;
+        }
+    }
+
+    api_job_problem(&create->job, 404, NULL, "no such upstream", NULL);
+}
+
+
 static void
 api_again_ids(void *arg, store_status_t status, size_t count,
     const char *const *ids, const int64_t *created_ms)
@@ -370,6 +394,11 @@ api_again_ids(void *arg, store_status_t status, size_t count,
 
     for (i = 0; i < count && create->id_count < HISTORY_MAX; i++) {
         text_copy(create->ids[create->id_count++], RELEASE_ID_LEN, ids[i]);
+    }
+
+    if (count == 0) {
+        store_routes(create->job.api->store, api_again_routes, create);
+        return;
     }
 
     api_again_next(create);

@@ -216,6 +216,13 @@ api_incidents(void *arg, http_exchange_t *exchange)
         return;
     }
 
+    if (upstream != NULL && !store_name_valid(upstream)) {
+        evhttp_clear_headers(&query);
+        http_answer_problem(exchange->request, 422, "upstream",
+                            "is no name of an upstream", NULL);
+        return;
+    }
+
     job = api_job_new(api, exchange, sizeof(incidents_job_t));
 
     if (job != NULL) {
@@ -396,6 +403,13 @@ api_resolve(void *arg, http_exchange_t *exchange)
 
 /* --- gates --- */
 
+typedef struct {
+    api_job_t   job;
+    char        upstream[SPEC_NAME_LEN];
+    char        id[RELEASE_ID_LEN];
+} gates_job_t;
+
+
 static void
 api_gates_got(void *arg, store_status_t status, size_t count,
     const char *const *texts)
@@ -424,22 +438,46 @@ api_gates_got(void *arg, store_status_t status, size_t count,
 }
 
 
+/* A rollout that has not had a gate has an empty list, one that is not there
+ * has none. */
+static void
+api_gates_of(void *arg, store_status_t status, const store_rollout_t *all)
+{
+    gates_job_t  *gates = arg;
+
+    if (status != STORE_OK) {
+        api_job_store(&gates->job, status);
+        return;
+    }
+
+    if (all->doc == NULL) {
+        api_job_problem(&gates->job, 404, NULL, "no such rollout", NULL);
+        return;
+    }
+
+    store_gate_list(gates->job.api->store, gates->upstream, gates->id,
+                    api_gates_got, gates);
+}
+
+
 void
 api_gates(void *arg, http_exchange_t *exchange)
 {
-    char        upstream[SPEC_NAME_LEN];
-    api_t      *api = arg;
-    api_job_t  *job;
+    char          upstream[SPEC_NAME_LEN];
+    api_t        *api = arg;
+    gates_job_t  *gates;
 
     if (!api_id(exchange, upstream)) {
         return;
     }
 
-    job = api_job_new(api, exchange, sizeof(api_job_t));
+    gates = api_job_new(api, exchange, sizeof(gates_job_t));
 
-    if (job != NULL) {
-        store_gate_list(api->store, upstream, exchange->params[0],
-                        api_gates_got, job);
+    if (gates != NULL) {
+        strcpy(gates->upstream, upstream);
+        text_copy(gates->id, sizeof(gates->id), exchange->params[0]);
+        store_rollout(api->store, upstream, gates->id, NULL, api_gates_of,
+                      gates);
     }
 }
 

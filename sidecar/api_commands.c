@@ -539,8 +539,7 @@ api_command_answer(command_job_t *command)
 
     json = release_json(&command->release,
                         command->evident ? &command->evidence : NULL,
-                        &command->present, command->fleet.live,
-                        command->fleet.confirmed);
+                        &command->present, &command->fleet);
 
     if (command->command == ROLLOUT_ABORT) {
         us = clock_us(CLOCK_MONOTONIC) - command->begun_us;

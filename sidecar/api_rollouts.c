@@ -456,7 +456,7 @@ api_create_done(void *arg, store_status_t status,
     controller_nudge(api->controller, create->spec.upstream);
 
     json = release_json(&create->release, NULL, &create->present,
-                        create->fleet.live, create->fleet.confirmed);
+                        &create->fleet);
 
     snprintf(location, sizeof(location), "/v1/rollouts/%s",
              create->release.id);

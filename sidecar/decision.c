@@ -183,10 +183,7 @@ decision_json(const decision_t *decision)
     }
 
     if (decision->fleet != NULL) {
-        part = cJSON_AddObjectToObject(json, "nodes");
-        cJSON_AddNumberToObject(part, "live", decision->fleet->live);
-        cJSON_AddNumberToObject(part, "confirmed",
-                                decision->fleet->confirmed);
+        cJSON_AddItemToObject(json, "nodes", fleet_json(decision->fleet));
     }
 
     if (decision->leader != NULL) {

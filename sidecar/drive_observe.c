@@ -274,6 +274,9 @@ drive_observe(drive_t *drive, const store_rollout_t *all,
     seen->tick_ms = controller->config->tick_ms;
     seen->nodes_live = fleet->live;
     seen->nodes_confirmed = fleet->confirmed;
+    seen->nodes_refusing = fleet->refused;
+    text_copy(seen->refusing, sizeof(seen->refusing), fleet->refusing);
+    text_copy(seen->refusal, sizeof(seen->refusal), fleet->refusal);
     seen->nodes_tripped = spec->guard.on && settled ? fleet->tripped : 0;
 
     judge_result(&evidence->arms[0].judge, &result);

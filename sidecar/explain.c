@@ -372,6 +372,32 @@ explain_bets(explain_t *e)
 }
 
 
+/* What nginx says is for who repairs it, so it is there in every state. */
+static void
+explain_refused(explain_t *e)
+{
+    char            when[2 * EXPLAIN_PART], others[48];
+    const fleet_t  *fleet = e->now->fleet;
+
+    if (fleet == NULL || fleet->refused == 0) {
+        return;
+    }
+
+    others[0] = '\0';
+
+    if (fleet->refused > 1) {
+        text_format(others, sizeof(others), " and of %u other%s",
+                    fleet->refused - 1, fleet->refused > 2 ? "s" : "");
+    }
+
+    text_format(when, sizeof(when), "nginx of %s%s takes the record, which "
+                "it refuses (%s)", fleet->refusing, others, fleet->refusal);
+    explain_next(e, when, e->state->state == ROLLOUT_REVERTING
+                 ? "that node serves stable"
+                 : "the clock of the step can go on", NAN, NAN);
+}
+
+
 static void
 explain_waiting(explain_t *e)
 {
@@ -410,7 +436,8 @@ explain_waiting(explain_t *e)
         break;
 
     case ROLLOUT_WAIT_NODE:
-        explain_next(e, "the step's node is live", "it goes on", NAN, NAN);
+        explain_next(e, "the step's node is live, and no node refuses the "
+                     "record", "it goes on", NAN, NAN);
         break;
 
     default:
@@ -525,6 +552,7 @@ explain_json(const decision_t *now, cJSON *decisions)
     }
 
     explain_summary(&e, text, sizeof(text));
+    explain_refused(&e);
     explain_state(&e);
 
     cJSON_ArrayForEach(event, decisions) {

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "fleet.h"
 
 
@@ -17,6 +18,23 @@ fleet_node(const store_node_t *from, int64_t now_ms, int64_t live_ms,
     }
 
     return true;
+}
+
+
+/* The first by name, so that it is the same one in each tick. */
+static void
+fleet_refuses(fleet_t *fleet, const char *name, const record_node_t *node)
+{
+    char  clean[sizeof(fleet->refusing)];
+
+    text_copy(clean, sizeof(clean), name);
+
+    if (fleet->refused++ > 0 && strcmp(clean, fleet->refusing) >= 0) {
+        return;
+    }
+
+    strcpy(fleet->refusing, clean);
+    strcpy(fleet->refusal, node->error);
 }
 
 
@@ -42,12 +60,35 @@ fleet_count(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
 
         if (node.record.revision >= revision) {
             fleet->confirmed++;
+
+        } else if (node.refused == revision) {
+            fleet_refuses(fleet, all->nodes[i].node, &node);
         }
 
         if (node.record.revision > fleet->highest) {
             fleet->highest = node.record.revision;
         }
     }
+}
+
+
+cJSON *
+fleet_json(const fleet_t *fleet)
+{
+    cJSON  *json, *refused;
+
+    json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "live", fleet->live);
+    cJSON_AddNumberToObject(json, "confirmed", fleet->confirmed);
+
+    if (fleet->refused > 0) {
+        refused = cJSON_AddObjectToObject(json, "refused");
+        cJSON_AddNumberToObject(refused, "nodes", fleet->refused);
+        cJSON_AddStringToObject(refused, "node", fleet->refusing);
+        cJSON_AddStringToObject(refused, "error", fleet->refusal);
+    }
+
+    return json;
 }
 
 

@@ -15,10 +15,19 @@ typedef struct {
     unsigned  tripped;             /* live ones whose guard keeps a group
                                       out */
     uint64_t  highest;             /* revision that a live one serves */
+    unsigned  refused;             /* live ones whose nginx refuses
+                                      `revision`; of them the first by name,
+                                      and what its nginx said: */
+    char      refusing[SPEC_NAME_LEN];
+    char      refusal[RECORD_NOTE_LEN];
 } fleet_t;
 
 void fleet_count(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
     uint64_t revision, fleet_t *fleet);
+
+/* {"live", "confirmed"}, and "refused": {"nodes", "node", "error"} if there is
+ * one that does.  The caller owns it. */
+cJSON *fleet_json(const fleet_t *fleet);
 
 /* The record of the route; or, where none was ever written, what a live node
  * serves by its configuration.  False if there is neither. */

@@ -632,7 +632,8 @@ record_node_text(const record_node_t *node)
     cJSON_AddStringToObject(json, "boot", node->boot);
     cJSON_AddBoolToObject(json, "lapsed", node->lapsed);
 
-    if (node->error[0] != '\0') {
+    if (node->refused > 0) {
+        cJSON_AddNumberToObject(json, "refused", (double) node->refused);
         cJSON_AddStringToObject(json, "error", node->error);
     }
 
@@ -657,9 +658,11 @@ record_node_parse(const char *text, record_node_t *node)
 {
     int           rc;
     cJSON        *json;
+    int64_t       refused;
     const cJSON  *error;
 
     node->at_ms = 0;
+    node->refused = 0;
     node->boot[0] = '\0';
     node->lapsed = false;
     node->tripped[0] = '\0';
@@ -687,6 +690,13 @@ record_node_parse(const char *text, record_node_t *node)
 
     node->lapsed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json,
                                                                  "lapsed"));
+
+    /* An older canaryd gives the error alone. */
+    if (value_read_integer(cJSON_GetObjectItemCaseSensitive(json, "refused"),
+                           1, VALUE_MAX_INT, &refused))
+    {
+        node->refused = (uint64_t) refused;
+    }
 
     error = cJSON_GetObjectItemCaseSensitive(json, "error");
     if (cJSON_IsString(error)) {

@@ -98,7 +98,9 @@ typedef struct {
     char        tripped[SPEC_NAME_LEN];   /* the guard keeps it out; "" */
     char        drained[RECORD_DRAIN_LEN];   /* " group/server ", each that is
                                       drained and has nothing in flight */
-    char        error[RECORD_NOTE_LEN];   /* a record refused; "": none */
+    uint64_t    refused;           /* revision that its nginx refused; 0: it
+                                      serves, or has not tried, a later one */
+    char        error[RECORD_NOTE_LEN];   /* what nginx said of it; "" */
 } record_node_t;
 
 char *record_node_text(const record_node_t *node);

@@ -13,6 +13,7 @@
 #include "core/judge.h"
 #include "core/rollout.h"
 #include "core/spec.h"
+#include "fleet.h"
 #include "record.h"
 #include "series.h"
 #include "store.h"
@@ -109,6 +110,6 @@ bool release_route(release_t *release, const record_t *present,
 
 /* The whole rollout as docs/rest-api.md has it.  evidence may be NULL. */
 cJSON *release_json(const release_t *release, const evidence_t *evidence,
-    const record_t *present, unsigned live, unsigned confirmed);
+    const record_t *present, const fleet_t *fleet);
 
 #endif

@@ -207,9 +207,9 @@ release_place(cJSON *json, const release_t *release)
 
 cJSON *
 release_json(const release_t *release, const evidence_t *evidence,
-    const record_t *present, unsigned live, unsigned confirmed)
+    const record_t *present, const fleet_t *fleet)
 {
-    cJSON            *json, *weights, *nodes;
+    cJSON            *json, *weights;
     unsigned          i;
     const rollout_t  *state = &release->state;
 
@@ -267,10 +267,7 @@ release_json(const release_t *release, const evidence_t *evidence,
         release_groups(json, release, evidence);
     }
 
-    nodes = cJSON_AddObjectToObject(json, "nodes");
-    cJSON_AddNumberToObject(nodes, "live", live);
-    cJSON_AddNumberToObject(nodes, "confirmed", confirmed);
-
+    cJSON_AddItemToObject(json, "nodes", fleet_json(fleet));
     cJSON_AddItemToObject(json, "spec", spec_print(&release->spec));
 
     return json;

@@ -488,7 +488,7 @@ u_char *ngx_http_canary_state_dir(ngx_http_canary_zone_t *zone,
 
 /* the saving of it */
 
-ngx_int_t ngx_http_canary_state_threads(ngx_conf_t *cf,
+ngx_int_t ngx_http_canary_state_thread(ngx_conf_t *cf,
     ngx_http_canary_zone_t *zone);
 
 /* one that waits for the state file; its memory is the caller's */

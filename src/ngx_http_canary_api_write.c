@@ -23,8 +23,10 @@ static ngx_int_t ngx_http_canary_api_lease(ngx_http_request_t *r,
     ngx_http_canary_srv_conf_t *conf, cJSON *json);
 static ngx_int_t ngx_http_canary_api_server(ngx_http_request_t *r,
     ngx_http_canary_route_t *route, cJSON *json);
+static ngx_http_canary_waiter_t *ngx_http_canary_api_waiter(
+    ngx_http_request_t *r);
 static ngx_int_t ngx_http_canary_api_save(ngx_http_request_t *r,
-    ngx_http_canary_zone_t *zone);
+    ngx_http_canary_zone_t *zone, ngx_http_canary_waiter_t *waiter);
 static void ngx_http_canary_api_forget(void *data);
 static void ngx_http_canary_api_saved(void *data);
 static ngx_int_t ngx_http_canary_api_changed(ngx_http_request_t *r);
@@ -213,6 +215,7 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
     ngx_uint_t                    slot;
     ngx_http_canary_error_t       error;
     ngx_http_canary_record_t      record;
+    ngx_http_canary_waiter_t     *waiter;
     ngx_http_canary_main_conf_t  *cmcf;
 
     cmcf = ngx_http_get_module_main_conf(r, ngx_http_canary_module);
@@ -247,6 +250,11 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
                          "more");
     }
 
+    waiter = ngx_http_canary_api_waiter(r);
+    if (waiter == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     rc = ngx_http_canary_shm_put(conf->zone, conf->entry, &record, &rules,
                                  &present);
 
@@ -265,10 +273,9 @@ ngx_http_canary_api_put(ngx_http_request_t *r,
         ngx_log_error(NGX_LOG_NOTICE, r->connection->log, 0,
                       "canary upstream \"%V\" has revision %uL",
                       &conf->upstream->host, record.revision);
-
     }
 
-    return ngx_http_canary_api_save(r, conf->zone);
+    return ngx_http_canary_api_save(r, conf->zone, waiter);
 }
 
 
@@ -327,6 +334,7 @@ ngx_http_canary_api_server(ngx_http_request_t *r,
     cJSON                         *item;
     ngx_int_t                      rc;
     ngx_http_canary_zone_t        *zone;
+    ngx_http_canary_waiter_t      *waiter;
     ngx_http_canary_main_conf_t   *cmcf;
     ngx_http_upstream_rr_peers_t  *peers;
 
@@ -345,6 +353,11 @@ ngx_http_canary_api_server(ngx_http_request_t *r,
         return ngx_http_canary_problem(r, NGX_HTTP_CONFLICT, NULL,
                                "the group needs a \"zone\": without one each "
                                "worker has its servers for itself");
+    }
+
+    waiter = ngx_http_canary_api_waiter(r);
+    if (waiter == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     zone = route->conf->zone;
@@ -369,21 +382,21 @@ ngx_http_canary_api_server(ngx_http_request_t *r,
                   &route->group->name,
                   cJSON_IsTrue(item) ? "is drained" : "is not drained");
 
-    return ngx_http_canary_api_save(r, zone);
+    return ngx_http_canary_api_save(r, zone, waiter);
 }
 
 
-/* a change is answered when it is on disk, or "persisted" says that it is not */
+/* made before the change, which no lack of memory must then hide */
 
-static ngx_int_t
-ngx_http_canary_api_save(ngx_http_request_t *r, ngx_http_canary_zone_t *zone)
+static ngx_http_canary_waiter_t *
+ngx_http_canary_api_waiter(ngx_http_request_t *r)
 {
     ngx_http_cleanup_t        *cln;
     ngx_http_canary_waiter_t  *waiter;
 
     cln = ngx_http_cleanup_add(r, sizeof(ngx_http_canary_waiter_t));
     if (cln == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NULL;
     }
 
     waiter = cln->data;
@@ -394,6 +407,16 @@ ngx_http_canary_api_save(ngx_http_request_t *r, ngx_http_canary_zone_t *zone)
 
     cln->handler = ngx_http_canary_api_forget;
 
+    return waiter;
+}
+
+
+/* the answer comes when the change is on disk, or "persisted" says it is not */
+
+static ngx_int_t
+ngx_http_canary_api_save(ngx_http_request_t *r, ngx_http_canary_zone_t *zone,
+    ngx_http_canary_waiter_t *waiter)
+{
     ngx_http_canary_state_save(zone);
 
     if (ngx_http_canary_state_wait(zone, waiter) == NGX_AGAIN) {

@@ -14,7 +14,7 @@
 
 
 #define NGX_HTTP_CANARY_MAGIC        0x43414e31  /* "CAN1" */
-#define NGX_HTTP_CANARY_LAYOUT       3
+#define NGX_HTTP_CANARY_LAYOUT       4
 #define NGX_HTTP_CANARY_MAX_SHARDS   64
 
 
@@ -57,6 +57,7 @@ struct ngx_http_canary_shctx_s {
     uint64_t                         boot;
     ngx_atomic_t                     generation;
     ngx_atomic_t                     persisted;
+    ngx_atomic_t                     file;        /* of the state, a number */
     ngx_atomic_t                     refused;
     ngx_atomic_t                     state_errors;
     ngx_uint_t                       state;

@@ -446,6 +446,7 @@ ngx_http_canary_add_zone(ngx_conf_t *cf, ngx_str_t *name, size_t size)
         return NULL;
     }
 
+    zone->lock = NGX_INVALID_FILE;
     ngx_queue_init(&zone->waiters);
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_canary_module);
@@ -525,7 +526,7 @@ ngx_http_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             return NGX_CONF_ERROR;
         }
 
-        if (ngx_http_canary_state_threads(cf, zone) != NGX_OK) {
+        if (ngx_http_canary_state_thread(cf, zone) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
     }

@@ -165,11 +165,16 @@ typedef struct {
     ngx_event_t                      event;          /* of the state file */
     ngx_http_canary_save_t          *save;           /* is being written */
     ngx_queue_t                      waiters;        /* for it */
+    ngx_event_t                      stay;           /* until then */
 #if (NGX_THREADS)
     ngx_thread_pool_t               *thread_pool;
 #endif
-    ngx_uint_t                       unsaved;        /* failed, was said */
     ngx_uint_t                       moved;          /* the state file */
+    ngx_atomic_uint_t                file;           /* its number */
+    ngx_fd_t                         lock;           /* of its writers */
+    ngx_atomic_uint_t                unsaved;        /* persisted + 1 when a
+                                                        failure was said */
+    ngx_uint_t                       shared;         /* with another nginx */
 } ngx_http_canary_zone_t;
 
 
@@ -283,7 +288,10 @@ void ngx_http_canary_shm_state(ngx_http_canary_zone_t *zone,
     ngx_http_canary_state_e state);
 void ngx_http_canary_shm_state_error(ngx_http_canary_zone_t *zone);
 void ngx_http_canary_shm_loaded(ngx_http_canary_zone_t *zone);
-ngx_uint_t ngx_http_canary_shm_dirty(ngx_http_canary_zone_t *zone);
+/* the configuration has another state file, or the same */
+void ngx_http_canary_shm_moved(ngx_http_canary_zone_t *zone);
+/* false: a later configuration has another one */
+ngx_uint_t ngx_http_canary_shm_file(ngx_http_canary_zone_t *zone);
 ngx_int_t ngx_http_canary_shm_snapshot(ngx_http_canary_zone_t *zone,
     ngx_pool_t *pool, ngx_array_t *saved, ngx_atomic_uint_t *generation);
 ngx_atomic_uint_t ngx_http_canary_shm_latest(ngx_http_canary_zone_t *zone);

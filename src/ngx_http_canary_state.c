@@ -15,6 +15,10 @@
 #define NGX_HTTP_CANARY_STATE_RETRY    1000
 
 
+static ngx_int_t ngx_http_canary_state_open_lock(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone);
+static ngx_int_t ngx_http_canary_state_sweep(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone);
 static void ngx_http_canary_state_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_canary_state_upgrading(
     ngx_http_canary_zone_t *zone);
@@ -134,38 +138,122 @@ ngx_http_canary_state_init_module(ngx_cycle_t *cycle,
         return NGX_OK;
     }
 
-    if (zone->moved) {
-
-        /* the new file has nothing yet */
-
-        ngx_shmtx_lock(&zone->shpool->mutex);
-        ngx_http_canary_shm_touch(zone);
-        ngx_shmtx_unlock(&zone->shpool->mutex);
-    }
+    ngx_http_canary_shm_moved(zone);
 
     dir = ngx_http_canary_state_dir(zone, cycle->pool);
     if (dir == NULL) {
         return NGX_ERROR;
     }
 
-    if (ngx_create_dir(dir, 0755) == NGX_FILE_ERROR) {
+    if (ngx_create_dir(dir, 0755) != NGX_FILE_ERROR) {
+        ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx,
+                                               ngx_core_module);
 
-        if (ngx_errno != NGX_EEXIST) {
+        if (geteuid() == 0
+            && chown((const char *) dir, ccf->user, ccf->group) == -1)
+        {
             ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                          ngx_create_dir_n " \"%s\" failed", dir);
+                          "chown(\"%s\") failed", dir);
         }
 
+    } else if (ngx_errno != NGX_EEXIST) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      ngx_create_dir_n " \"%s\" failed", dir);
         return NGX_OK;
     }
 
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
-    if (geteuid() == 0
-        && chown((const char *) dir, ccf->user, ccf->group) == -1)
-    {
-        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
-                      "chown(\"%s\") failed", dir);
+    if (ngx_http_canary_state_open_lock(cycle, zone) != NGX_OK) {
+        return NGX_ERROR;
     }
+
+    return ngx_http_canary_state_sweep(cycle, zone);
+}
+
+
+/* workers inherit it; who else could lock it could stop them */
+
+static ngx_int_t
+ngx_http_canary_state_open_lock(ngx_cycle_t *cycle,
+    ngx_http_canary_zone_t *zone)
+{
+    u_char                   *name;
+    ngx_pool_cleanup_t       *cln;
+    ngx_pool_cleanup_file_t  *clnf;
+
+    name = ngx_pnalloc(cycle->pool, zone->state.len + sizeof(".lock"));
+    if (name == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(name, "%V.lock%Z", &zone->state);
+
+    cln = ngx_pool_cleanup_add(cycle->pool, sizeof(ngx_pool_cleanup_file_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->lock = ngx_open_file(name, NGX_FILE_RDWR, NGX_FILE_CREATE_OR_OPEN,
+                               0600);
+
+    if (zone->lock == NGX_INVALID_FILE) {
+        ngx_log_error(NGX_LOG_ERR, cycle->log, ngx_errno,
+                      ngx_open_file_n " \"%s\" failed", name);
+        return NGX_OK;
+    }
+
+    cln->handler = ngx_pool_cleanup_file;
+    clnf = cln->data;
+
+    clnf->fd = zone->lock;
+    clnf->name = name;
+    clnf->log = cycle->log;
+
+    if (fcntl(zone->lock, F_SETFD, FD_CLOEXEC) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, cycle->log, ngx_errno,
+                      "fcntl(FD_CLOEXEC) \"%s\" failed", name);
+    }
+
+    return NGX_OK;
+}
+
+
+/* what workers left that were killed while they wrote: FILE.PID.GENERATION */
+
+static ngx_int_t
+ngx_http_canary_state_sweep(ngx_cycle_t *cycle, ngx_http_canary_zone_t *zone)
+{
+    u_char      *p, *last;
+    ngx_int_t    pid;
+    ngx_str_t    name;
+    ngx_glob_t   gl;
+
+    ngx_memzero(&gl, sizeof(ngx_glob_t));
+
+    gl.pattern = ngx_pnalloc(cycle->pool, zone->state.len + sizeof(".*.*"));
+    if (gl.pattern == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(gl.pattern, "%V.*.*%Z", &zone->state);
+
+    gl.log = cycle->log;
+    gl.test = 1;
+
+    if (ngx_open_glob(&gl) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    while (ngx_read_glob(&gl, &name) == NGX_OK) {
+        p = name.data + zone->state.len + 1;
+        last = ngx_strlchr(p, name.data + name.len, '.');
+        pid = last ? ngx_atoi(p, last - p) : NGX_ERROR;
+
+        if (pid > 0 && kill(pid, 0) == -1 && ngx_errno == ESRCH) {
+            (void) ngx_delete_file(name.data);
+        }
+    }
+
+    ngx_close_glob(&gl);
 
     return NGX_OK;
 }
@@ -199,6 +287,10 @@ ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
         }
     }
 
+    if (zone->state.len == 0 && ngx_worker != 0) {
+        return NGX_OK;
+    }
+
     /* without master process an old cycle ends before its process does */
 
     cln = ngx_pool_cleanup_add(cycle->pool, 0);
@@ -212,6 +304,8 @@ ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
     if (ngx_worker != 0) {
         return NGX_OK;
     }
+
+    zone->shared = ngx_inherited;
 
     ev = &zone->event;
 
@@ -229,7 +323,9 @@ ngx_http_canary_state_init_process(ngx_cycle_t *cycle,
 static void
 ngx_http_canary_state_handler(ngx_event_t *ev)
 {
-    ngx_http_canary_zone_t  *zone = ev->data;
+    ngx_http_canary_zone_t *zone = ev->data;
+
+    ngx_uint_t  shared;
 
     if (ngx_exiting || ngx_terminate) {
         return;
@@ -239,9 +335,15 @@ ngx_http_canary_state_handler(ngx_event_t *ev)
 
     if (zone->state.len) {
 
-        if (ngx_http_canary_state_upgrading(zone)) {
+        shared = ngx_http_canary_state_upgrading(zone);
+
+        /* once more when the other has gone, who may have been the last */
+
+        if (shared || zone->shared) {
             ngx_http_canary_state_merge(zone, ev->log);
         }
+
+        zone->shared = shared;
 
         ngx_http_canary_state_save(zone);
     }

@@ -343,6 +343,15 @@ ngx_http_canary_state_claim(ngx_http_canary_zone_t *zone,
         if (cJSON_IsString(item)) {
             name.data = (u_char *) item->valuestring;
             name.len = ngx_strlen(name.data);
+
+            /* a role is not the name of a group */
+
+            if (ngx_strcmp(name.data, "stable") == 0
+                || ngx_strcmp(name.data, "canary") == 0)
+            {
+                continue;
+            }
+
             (void) ngx_http_canary_shm_claim_name(zone, entry, &name);
         }
     }

@@ -5,11 +5,18 @@
  */
 
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+/* of nginx, hence before all that is hidden */
+
+extern ngx_module_t  ngx_thread_pool_module;
+
 #include "ngx_http_canary.h"
-#include <sys/file.h>
 
 
 #define NGX_HTTP_CANARY_STATE_WAIT     250     /* of an answer for the disk */
+#define NGX_HTTP_CANARY_STATE_STAY     60000   /* anew until it is written */
 
 
 /* one version of the file on its way to the disk */
@@ -32,34 +39,76 @@ struct ngx_http_canary_save_s {
 static ngx_int_t ngx_http_canary_state_post(ngx_http_canary_save_t *save);
 static void ngx_http_canary_state_write(void *data, ngx_log_t *log);
 static ngx_int_t ngx_http_canary_state_replace(ngx_http_canary_save_t *save);
+static ngx_int_t ngx_http_canary_state_sync(ngx_http_canary_save_t *save);
 #if (NGX_THREADS)
 static void ngx_http_canary_state_written(ngx_event_t *ev);
-#endif
-static void ngx_http_canary_state_result(ngx_http_canary_save_t *save);
-static void ngx_http_canary_state_failed(ngx_http_canary_zone_t *zone);
 static void ngx_http_canary_state_resume(ngx_http_canary_zone_t *zone,
     ngx_atomic_uint_t generation);
+static void ngx_http_canary_state_stay(ngx_event_t *ev);
+#endif
+static void ngx_http_canary_state_result(ngx_http_canary_save_t *save);
+static ngx_uint_t ngx_http_canary_state_said(ngx_http_canary_zone_t *zone);
+static void ngx_http_canary_state_failed(ngx_http_canary_zone_t *zone);
 static void ngx_http_canary_state_late(ngx_event_t *ev);
 
 
-/* without a master process nginx's pools of threads do not survive a reload */
+/*
+ * One thread for each zone: a disk that hangs holds up no other.  nginx has no
+ * call that makes a pool of so many threads, but the directive that does.
+ */
 
 ngx_int_t
-ngx_http_canary_state_threads(ngx_conf_t *cf, ngx_http_canary_zone_t *zone)
+ngx_http_canary_state_thread(ngx_conf_t *cf, ngx_http_canary_zone_t *zone)
 {
 #if (NGX_THREADS)
+    char             *rv;
+    ngx_str_t        *value;
+    ngx_array_t       args, *present;
+    ngx_command_t    *cmd;
     ngx_core_conf_t  *ccf;
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
                                            ngx_core_module);
 
-    if (ccf->master != 0) {
-        zone->thread_pool = ngx_thread_pool_add(cf, NULL);
+    if (ccf->master == 0) {
 
-        if (zone->thread_pool == NULL) {
-            return NGX_ERROR;
-        }
+        /* pools of threads do not survive a reload then */
+
+        return NGX_OK;
     }
+
+    if (ngx_array_init(&args, cf->pool, 3, sizeof(ngx_str_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    value = ngx_array_push_n(&args, 3);
+
+    cmd = ngx_thread_pool_module.commands;
+
+    value[0] = cmd->name;
+
+    value[1].len = sizeof("canary_zone ") - 1 + zone->name.len;
+    value[1].data = ngx_pnalloc(cf->pool, value[1].len + 1);
+    if (value[1].data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(value[1].data, "canary_zone %V%Z", &zone->name);
+
+    ngx_str_set(&value[2], "threads=1");
+
+    present = cf->args;
+    cf->args = &args;
+
+    rv = cmd->set(cf, cmd, NULL);
+
+    cf->args = present;
+
+    if (rv != NGX_CONF_OK) {
+        return NGX_ERROR;
+    }
+
+    zone->thread_pool = ngx_thread_pool_add(cf, &value[1]);
 #endif
 
     return NGX_OK;
@@ -73,7 +122,8 @@ ngx_http_canary_state_save(ngx_http_canary_zone_t *zone)
     ngx_http_canary_save_t  *save;
 
     if (zone->state.len == 0 || zone->save
-        || !ngx_http_canary_shm_dirty(zone))
+        || ngx_http_canary_shm_persisted(zone)
+           == ngx_http_canary_shm_latest(zone))
     {
         return;
     }
@@ -131,9 +181,13 @@ static ngx_int_t
 ngx_http_canary_state_post(ngx_http_canary_save_t *save)
 {
 #if (NGX_THREADS)
-    ngx_thread_task_t  *task;
+    ngx_event_t             *ev;
+    ngx_thread_task_t       *task;
+    ngx_http_canary_zone_t  *zone;
 
-    if (save->zone->thread_pool && ngx_process != NGX_PROCESS_SINGLE) {
+    zone = save->zone;
+
+    if (zone->thread_pool && ngx_process != NGX_PROCESS_SINGLE) {
 
         task = ngx_thread_task_alloc(save->pool, 0);
         if (task == NULL) {
@@ -145,7 +199,20 @@ ngx_http_canary_state_post(ngx_http_canary_save_t *save)
         task->event.data = save;
         task->event.handler = ngx_http_canary_state_written;
 
-        return ngx_thread_task_post(save->zone->thread_pool, task);
+        if (ngx_thread_task_post(zone->thread_pool, task) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        /* a worker that exits would burn its time until the thread is back */
+
+        ev = &zone->stay;
+        ev->handler = ngx_http_canary_state_stay;
+        ev->data = zone;
+        ev->log = zone->cycle->log;
+
+        ngx_add_timer(ev, NGX_HTTP_CANARY_STATE_STAY);
+
+        return NGX_OK;
     }
 #endif
 
@@ -189,8 +256,9 @@ ngx_http_canary_state_write(void *data, ngx_log_t *log)
         for (p = cl->buf->pos; p < cl->buf->last; p += n) {
             n = ngx_write_fd(fd, p, cl->buf->last - p);
 
-            if (n == -1) {
-                goto failed;
+            if (n <= 0) {
+                save->err = n == 0 ? NGX_ENOSPC : ngx_errno;
+                goto done;
             }
         }
     }
@@ -198,16 +266,13 @@ ngx_http_canary_state_write(void *data, ngx_log_t *log)
     save->what = "fsync()";
 
     if (fsync(fd) == -1) {
-        goto failed;
+        save->err = ngx_errno;
+        goto done;
     }
 
     save->rc = ngx_http_canary_state_replace(save);
 
-failed:
-
-    if (save->rc == NGX_ERROR) {
-        save->err = ngx_errno;
-    }
+done:
 
     (void) ngx_close_file(fd);
 
@@ -219,61 +284,81 @@ failed:
 
 /*
  * Makes the written file the state file, unless another worker was first with
- * a later one.  They take turns by a lock of the directory, which a process
- * that dies gives back; the mutex of the zone would stop them all.
+ * a later one.  They take turns by a lock, which a process that dies gives
+ * back; the mutex of the zone would stop them all.
  */
 
 static ngx_int_t
 ngx_http_canary_state_replace(ngx_http_canary_save_t *save)
 {
-    ngx_fd_t   fd;
-    ngx_err_t  err;
-    ngx_int_t  rc;
+    ngx_int_t                rc;
+    ngx_http_canary_zone_t  *zone;
 
-    save->what = ngx_open_file_n " directory of";
+    zone = save->zone;
 
-    fd = ngx_open_file(save->dir, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    if (zone->lock != NGX_INVALID_FILE) {
+        save->what = ngx_lock_fd_n;
+        save->err = ngx_lock_fd(zone->lock);
 
-    if (fd == NGX_INVALID_FILE) {
-        return NGX_ERROR;
-    }
-
-    rc = NGX_ERROR;
-    save->what = "flock() directory of";
-
-    if (flock(fd, LOCK_EX) == -1) {
-        goto failed;
+        if (save->err) {
+            return NGX_ERROR;
+        }
     }
 
     rc = NGX_DECLINED;
 
-    if (ngx_http_canary_shm_persisted(save->zone) >= save->generation) {
+    if (ngx_http_canary_shm_persisted(zone) >= save->generation
+        || !ngx_http_canary_shm_file(zone))
+    {
         goto done;
     }
 
     rc = NGX_ERROR;
     save->what = ngx_rename_file_n;
 
-    if (ngx_rename_file(save->temp, save->zone->state.data)
-        == NGX_FILE_ERROR)
-    {
-        goto failed;
+    if (ngx_rename_file(save->temp, zone->state.data) == NGX_FILE_ERROR) {
+        save->err = ngx_errno;
+        goto done;
     }
 
-    /* the rename is on disk when the directory is */
+    if (ngx_http_canary_state_sync(save) == NGX_OK) {
+        ngx_http_canary_shm_persist(zone, save->generation);
+        rc = NGX_OK;
+    }
 
-    (void) fsync(fd);
+done:
 
-    ngx_http_canary_shm_persist(save->zone, save->generation);
+    if (zone->lock != NGX_INVALID_FILE) {
+        (void) ngx_unlock_fd(zone->lock);
+    }
+
+    return rc;
+}
+
+
+/* the rename is on disk when the directory is; not all can be synced */
+
+static ngx_int_t
+ngx_http_canary_state_sync(ngx_http_canary_save_t *save)
+{
+    ngx_fd_t   fd;
+    ngx_int_t  rc;
+
+    fd = ngx_open_file(save->dir, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        return NGX_OK;
+    }
 
     rc = NGX_OK;
 
-done:
-failed:
+    if (fsync(fd) == -1 && ngx_errno != NGX_EINVAL) {
+        save->what = "fsync() of the directory of";
+        save->err = ngx_errno;
+        rc = NGX_ERROR;
+    }
 
-    err = ngx_errno;
     (void) ngx_close_file(fd);
-    ngx_set_errno(err);
 
     return rc;
 }
@@ -308,6 +393,47 @@ ngx_http_canary_state_written(ngx_event_t *ev)
     }
 }
 
+
+static void
+ngx_http_canary_state_resume(ngx_http_canary_zone_t *zone,
+    ngx_atomic_uint_t generation)
+{
+    ngx_queue_t               *q, *next, due;
+    ngx_http_canary_waiter_t  *waiter;
+
+    /* a handler may add others, and requests may go with their waiters */
+
+    ngx_queue_init(&due);
+
+    for (q = ngx_queue_head(&zone->waiters);
+         q != ngx_queue_sentinel(&zone->waiters);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        waiter = ngx_queue_data(q, ngx_http_canary_waiter_t, queue);
+
+        if (waiter->generation <= generation) {
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&due, q);
+        }
+    }
+
+    while (!ngx_queue_empty(&due)) {
+        q = ngx_queue_head(&due);
+        waiter = ngx_queue_data(q, ngx_http_canary_waiter_t, queue);
+
+        ngx_http_canary_state_forget(waiter);
+        waiter->handler(waiter->data);
+    }
+}
+
+
+static void
+ngx_http_canary_state_stay(ngx_event_t *ev)
+{
+    ngx_add_timer(ev, NGX_HTTP_CANARY_STATE_STAY);
+}
+
 #endif
 
 
@@ -320,19 +446,29 @@ ngx_http_canary_state_result(ngx_http_canary_save_t *save)
     zone = save->zone;
     zone->save = NULL;
 
+    if (zone->stay.timer_set) {
+        ngx_del_timer(&zone->stay);
+    }
+
     if (save->rc == NGX_ERROR) {
-        level = zone->unsaved ? NGX_LOG_INFO : NGX_LOG_ERR;
+        level = ngx_http_canary_state_said(zone) ? NGX_LOG_INFO : NGX_LOG_ERR;
 
         ngx_log_error(level, zone->cycle->log, save->err,
                       "%s \"%s\" failed", save->what, save->temp);
 
         ngx_http_canary_state_failed(zone);
-
-    } else {
-        zone->unsaved = 0;
     }
 
     ngx_destroy_pool(save->pool);
+}
+
+
+/* once for what is on disk: workers do not know of each other's success */
+
+static ngx_uint_t
+ngx_http_canary_state_said(ngx_http_canary_zone_t *zone)
+{
+    return zone->unsaved == ngx_http_canary_shm_persisted(zone) + 1;
 }
 
 
@@ -341,8 +477,8 @@ ngx_http_canary_state_failed(ngx_http_canary_zone_t *zone)
 {
     ngx_http_canary_shm_state_error(zone);
 
-    if (!zone->unsaved) {
-        zone->unsaved = 1;
+    if (!ngx_http_canary_state_said(zone)) {
+        zone->unsaved = ngx_http_canary_shm_persisted(zone) + 1;
         ngx_log_error(NGX_LOG_ERR, zone->cycle->log, 0,
                       "canary state file \"%V\" is not up to date, "
                       "will be tried each second", &zone->state);
@@ -381,40 +517,6 @@ ngx_http_canary_state_forget(ngx_http_canary_waiter_t *waiter)
     if (waiter->event.timer_set) {
         ngx_del_timer(&waiter->event);
         ngx_queue_remove(&waiter->queue);
-    }
-}
-
-
-static void
-ngx_http_canary_state_resume(ngx_http_canary_zone_t *zone,
-    ngx_atomic_uint_t generation)
-{
-    ngx_queue_t               *q, *next, due;
-    ngx_http_canary_waiter_t  *waiter;
-
-    /* a handler may add others, and requests may go with their waiters */
-
-    ngx_queue_init(&due);
-
-    for (q = ngx_queue_head(&zone->waiters);
-         q != ngx_queue_sentinel(&zone->waiters);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        waiter = ngx_queue_data(q, ngx_http_canary_waiter_t, queue);
-
-        if (waiter->generation <= generation) {
-            ngx_queue_remove(q);
-            ngx_queue_insert_tail(&due, q);
-        }
-    }
-
-    while (!ngx_queue_empty(&due)) {
-        q = ngx_queue_head(&due);
-        waiter = ngx_queue_data(q, ngx_http_canary_waiter_t, queue);
-
-        ngx_http_canary_state_forget(waiter);
-        waiter->handler(waiter->data);
     }
 }
 

@@ -313,10 +313,28 @@ ngx_http_canary_shm_loaded(ngx_http_canary_zone_t *zone)
 }
 
 
-ngx_uint_t
-ngx_http_canary_shm_dirty(ngx_http_canary_zone_t *zone)
+/* the new file has nothing yet; what old workers still write is the old one */
+
+void
+ngx_http_canary_shm_moved(ngx_http_canary_zone_t *zone)
 {
-    return zone->sh->persisted < zone->sh->generation;
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    if (zone->moved) {
+        zone->sh->file++;
+        zone->sh->generation++;
+    }
+
+    zone->file = zone->sh->file;
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+}
+
+
+ngx_uint_t
+ngx_http_canary_shm_file(ngx_http_canary_zone_t *zone)
+{
+    return zone->file == zone->sh->file;
 }
 
 

@@ -185,21 +185,6 @@ read_log(const cJSON *json, double *number)
 }
 
 
-static bool
-read_count(const cJSON *json, uint64_t *count)
-{
-    int64_t  n;
-
-    if (!value_read_integer(json, 0, VALUE_MAX_INT, &n)) {
-        return false;
-    }
-
-    *count = (uint64_t) n;
-
-    return true;
-}
-
-
 /* How many bets there are was set by judge_init() from the config. */
 static bool
 read_wealth(const cJSON *json, judge_wealth_t *wealth)
@@ -310,7 +295,7 @@ read_counts(const cJSON *json, uint64_t counts[4])
     i = 0;
 
     cJSON_ArrayForEach(item, json) {
-        if (!read_count(item, &counts[i++])) {
+        if (!value_read_count(item, &counts[i++])) {
             return false;
         }
     }
@@ -347,8 +332,8 @@ judge_parse(const cJSON *json, const judge_config_t *config, judge_t *judge)
         || !read_bounded(member(json, "base_errors"), 0.0,
                          &judge->base_errors)
         || !read_bounded(member(json, "excess"), -MAX_DOUBLE, &judge->excess)
-        || !read_count(member(json, "silent"), &judge->silent)
-        || !read_count(member(json, "ticks"), &judge->ticks)
+        || !value_read_count(member(json, "silent"), &judge->silent)
+        || !value_read_count(member(json, "ticks"), &judge->ticks)
         || !read_counts(member(json, "total"), judge->total))
     {
         return -1;

@@ -176,21 +176,6 @@ read_wait(const cJSON *json, rollout_wait_t *wait)
 
 
 static bool
-read_count(const cJSON *json, uint64_t *count)
-{
-    int64_t  n;
-
-    if (!value_read_integer(json, 0, VALUE_MAX_INT, &n)) {
-        return false;
-    }
-
-    *count = (uint64_t) n;
-
-    return true;
-}
-
-
-static bool
 read_bool(const cJSON *json, bool *value)
 {
     *value = cJSON_IsTrue(json);
@@ -225,7 +210,7 @@ static bool
 read_poll(const cJSON *json, rollout_poll_t *poll)
 {
     return json == NULL
-           || (read_count(member(json, "serial"), &poll->serial)
+           || (value_read_count(member(json, "serial"), &poll->serial)
                && read_time(member(json, "next_ms"), -VALUE_MAX_INT,
                             &poll->next_ms)
                && read_result(member(json, "result"), &poll->result));
@@ -243,11 +228,11 @@ read_gates(const cJSON *json, rollout_t *rollout)
     }
 
     if (!read_gate(member(json, "gate"), &rollout->gate)
-        || !read_count(member(json, "gate_serial"), &rollout->gate_serial)
-        || !read_count(member(json, "serial"), &rollout->serial)
+        || !value_read_count(member(json, "gate_serial"), &rollout->gate_serial)
+        || !value_read_count(member(json, "serial"), &rollout->serial)
         || !read_time(member(json, "retry_ms"), -VALUE_MAX_INT,
                       &rollout->retry_ms)
-        || !read_count(member(json, "passed"), &passed)
+        || !value_read_count(member(json, "passed"), &passed)
         || !read_poll(member(json, "checks"), &rollout->checks)
         || !read_poll(member(json, "rollback"), &rollout->rollback)
         || !read_result(member(json, "after"), &rollout->after)
@@ -350,7 +335,7 @@ rollout_parse(const cJSON *json, rollout_t *rollout)
         || !read_time(member(json, "last_ms"), -VALUE_MAX_INT,
                       &rollout->last_ms)
         || !read_time(member(json, "held_ms"), 0, &rollout->held_ms)
-        || !read_count(member(json, "step_requests"),
+        || !value_read_count(member(json, "step_requests"),
                        &rollout->step_requests)
         || !read_bool(member(json, "promoted"), &rollout->promoted)
         || !read_text(member(json, "reason"), rollout->reason,

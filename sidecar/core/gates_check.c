@@ -199,22 +199,6 @@ gates_read(const gates_check_t *check, long status, const char *body,
 /* --- as JSON --- */
 
 static bool
-put_text(cJSON *json, const char *name, const char *text)
-{
-    return value_put(json, name, cJSON_CreateString(text));
-}
-
-
-static bool
-put_duration(cJSON *json, const char *name, int64_t ms)
-{
-    char  buf[32];
-
-    return put_text(json, name, spec_print_duration(ms, buf, sizeof(buf)));
-}
-
-
-static bool
 put_smoke(cJSON *list, const gates_smoke_t *smoke)
 {
     bool       ok;
@@ -226,12 +210,12 @@ put_smoke(cJSON *list, const gates_smoke_t *smoke)
     json = cJSON_CreateObject();
 
     if (!value_push(list, json)
-        || !put_text(json, "name", smoke->name)
-        || !put_text(json, "method", smoke->method)
-        || !put_text(json, "path", smoke->path)
+        || !value_put_text(json, "name", smoke->name)
+        || !value_put_text(json, "method", smoke->method)
+        || !value_put_text(json, "path", smoke->path)
         || !value_put(json, "status", cJSON_CreateNumber(smoke->status))
-        || !put_text(json, "body_contains", smoke->contains)
-        || !put_duration(json, "timeout", smoke->timeout_ms)
+        || !value_put_text(json, "body_contains", smoke->contains)
+        || !spec_put_duration(json, "timeout", smoke->timeout_ms)
         || (smoke->max_ms > 0
             && !value_put(json, "max_ms",
                           cJSON_CreateNumber((double) smoke->max_ms))))
@@ -249,7 +233,7 @@ put_smoke(cJSON *list, const gates_smoke_t *smoke)
             len = strcspn(smoke->headers[i], ":");
             memcpy(name, smoke->headers[i], len);
             name[len] = '\0';
-            ok = put_text(part, name, smoke->headers[i] + len + 2);
+            ok = value_put_text(part, name, smoke->headers[i] + len + 2);
         }
     }
 
@@ -274,13 +258,13 @@ put_hook(cJSON *list, const gates_hook_t *hook)
     json = cJSON_CreateObject();
 
     return value_push(list, json)
-           && put_text(json, "on", hook->on == GATES_ON_EVENT ? "event"
-                                   : rollout_gate_name(hook->on))
-           && put_text(json, "url", hook->url)
-           && put_duration(json, "timeout", hook->timeout_ms)
+           && value_put_text(json, "on", hook->on == GATES_ON_EVENT ? "event"
+                                         : rollout_gate_name(hook->on))
+           && value_put_text(json, "url", hook->url)
+           && spec_put_duration(json, "timeout", hook->timeout_ms)
            && value_put(json, "retries", cJSON_CreateNumber(hook->retries))
            && (hook->secret[0] == '\0'
-               || put_text(json, "secret", hook->secret));
+               || value_put_text(json, "secret", hook->secret));
 }
 
 
@@ -294,8 +278,8 @@ put_check(cJSON *list, const gates_check_t *check)
     json = cJSON_CreateObject();
 
     if (!value_push(list, json)
-        || !put_text(json, "name", check->name)
-        || !put_duration(json, "timeout", check->timeout_ms))
+        || !value_put_text(json, "name", check->name)
+        || !spec_put_duration(json, "timeout", check->timeout_ms))
     {
         return false;
     }
@@ -303,11 +287,11 @@ put_check(cJSON *list, const gates_check_t *check)
     part = cJSON_CreateObject();
 
     return value_put(json, http ? "http" : "prometheus", part)
-           && put_text(part, "url", check->url)
-           && put_text(part, http ? "path" : "query",
-                       http ? check->path : check->query)
+           && value_put_text(part, "url", check->url)
+           && value_put_text(part, http ? "path" : "query",
+                             http ? check->path : check->query)
            && (check->secret[0] == '\0'
-               || put_text(part, "secret", check->secret))
+               || value_put_text(part, "secret", check->secret))
            && (check->equals[0] == '\0'
                || value_put(part, "equals", cJSON_CreateRaw(check->equals)))
            && (!check->has_min
@@ -326,7 +310,7 @@ spec_put_gates(cJSON *json, const rollout_spec_t *spec)
     const spec_gates_t  *gates = spec->gates;
 
     ok = spec->checks_every_ms == 0
-         || put_duration(json, "checks_every", spec->checks_every_ms);
+         || spec_put_duration(json, "checks_every", spec->checks_every_ms);
 
     if (gates == NULL) {
         return ok;

@@ -39,7 +39,8 @@ typedef enum {
     ROLLOUT_WAIT_FREEZE,           /* a freeze window, or stop-the-line */
     ROLLOUT_WAIT_GATE,             /* a hook or check says: not yet */
     ROLLOUT_WAIT_SLO,              /* the step's objectives are not met */
-    ROLLOUT_WAIT_NODE              /* the step's node is not live */
+    ROLLOUT_WAIT_NODE              /* the step's node is not live, or a node
+                                      refuses the record */
 } rollout_wait_t;
 
 /*
@@ -181,6 +182,11 @@ typedef struct {
                                           and has nothing in flight */
     bool             target_away;      /* rolling by nodes: the step's node
                                           is not live */
+    unsigned         nodes_refusing;   /* live ones whose nginx refuses the
+                                          present record; one of them, always
+                                          the same, and what it said: */
+    char             refusing[SPEC_TARGET_LEN];
+    char             refusal[ROLLOUT_REASON_LEN];
     rollout_slo_t    slo;              /* of the step so far */
     char             slo_detail[ROLLOUT_REASON_LEN];
     bool             frozen;           /* no start, no advance */
@@ -233,7 +239,8 @@ void rollout_init(rollout_t *rollout, const char *actor, int64_t now_ms);
 
 /*
  * One tick of the controller.  Returns true if anything but the hold's clock
- * and traffic changed, with what happened in *events (cleared first).
+ * and traffic, and the words of a reason, changed, with what happened in
+ * *events (cleared first).
  *
  * A PENDING rollout begins with the first tick that has a live node: the
  * caller reports none as long as the canary group is not known.  In REVERTING

@@ -200,9 +200,38 @@ gate_says(const change_t *change, rollout_gate_t *gate)
 }
 
 
+/* Nodes come and go while it waits: what keeps it at present, for reason. */
+static void
+node_says(const change_t *change, char reason[ROLLOUT_REASON_LEN])
+{
+    char                          others[48];
+    unsigned                      more;
+    const rollout_observation_t  *seen = change->seen;
+
+    if (seen->target_away && !change->rollout->baking) {
+        text_format(reason, ROLLOUT_REASON_LEN, "node %s is not live",
+                    rollout_target(change->spec, change->rollout));
+        return;
+    }
+
+    more = seen->nodes_refusing - 1;
+    others[0] = '\0';
+
+    if (more > 0) {
+        text_format(others, sizeof(others), " and %u other%s", more,
+                    more > 1 ? "s" : "");
+    }
+
+    text_format(reason, ROLLOUT_REASON_LEN, "node %s%s refuse%s the record, "
+                "the weight is held: %s", seen->refusing, others,
+                more > 0 ? "" : "s", seen->refusal);
+}
+
+
 static void
 await(change_t *change, rollout_wait_t wait)
 {
+    char                   node[ROLLOUT_REASON_LEN];
     const char            *detail;
     rollout_t             *rollout = change->rollout;
     rollout_gate_t         gate;
@@ -242,8 +271,8 @@ await(change_t *change, rollout_wait_t wait)
         break;
 
     case ROLLOUT_WAIT_NODE:
-        change_tell(change, "waiting", "node %s is not live",
-                    rollout_target(spec, rollout));
+        node_says(change, node);
+        change_tell(change, "waiting", "%s", node);
         break;
 
     default:                       /* ROLLOUT_WAIT_INCIDENT */
@@ -263,6 +292,12 @@ obstacle_of(const change_t *change)
     const rollout_observation_t  *seen = change->seen;
 
     if (seen->target_away && !rollout->baking) {
+        return ROLLOUT_WAIT_NODE;
+    }
+
+    /* Whose record is refused may well get no requests: that is why. */
+
+    if (seen->nodes_refusing > 0 && seen->verdict != JUDGE_INCIDENT) {
         return ROLLOUT_WAIT_NODE;
     }
 
@@ -577,14 +612,27 @@ tick_waiting(change_t *change, rollout_wait_t obstacle)
         [ROLLOUT_WAIT_FREEZE] = "releases are not frozen any more",
         [ROLLOUT_WAIT_GATE] = "what kept it has passed",
         [ROLLOUT_WAIT_SLO] = "the step's objectives are met again",
-        [ROLLOUT_WAIT_NODE] = "the step's node is live again"
+        [ROLLOUT_WAIT_NODE] = "its nodes are live and take the record"
     };
 
     was = rollout->waiting_for;
 
     /* whoever approves sees the obstacle as soon as the next step begins */
 
+    if (was == ROLLOUT_WAIT_NODE && obstacle == was) {
+        node_says(change, rollout->reason);
+    }
+
     if (was == ROLLOUT_WAIT_APPROVAL || was == obstacle) {
+        return;
+    }
+
+    /* a canaryd that has just started has not tried the record yet: only who
+     * serves it takes it */
+
+    if (was == ROLLOUT_WAIT_NODE && obstacle != ROLLOUT_WAIT_INCIDENT
+        && !all_confirmed(change))
+    {
         return;
     }
 

@@ -182,5 +182,7 @@ const char *spec_strategy_name(spec_strategy_t strategy);
 int64_t spec_parse_duration(const char *text);
 /* The shortest such text; buf of at least 32 bytes. */
 char *spec_print_duration(int64_t ms, char *buf, unsigned size);
+/* Adds it as a member; false if there is no memory. */
+bool spec_put_duration(cJSON *json, const char *name, int64_t ms);
 
 #endif

@@ -69,19 +69,13 @@ spec_print_duration(int64_t ms, char *buf, unsigned size)
 }
 
 
-static bool
-put_text(cJSON *json, const char *name, const char *text)
-{
-    return value_put(json, name, cJSON_CreateString(text));
-}
-
-
-static bool
-put_duration(cJSON *json, const char *name, int64_t ms)
+bool
+spec_put_duration(cJSON *json, const char *name, int64_t ms)
 {
     char  buf[32];
 
-    return put_text(json, name, spec_print_duration(ms, buf, sizeof(buf)));
+    return value_put_text(json, name,
+                          spec_print_duration(ms, buf, sizeof(buf)));
 }
 
 
@@ -103,7 +97,7 @@ print_steps(const rollout_spec_t *spec)
 
         if (!value_push(list, item)
             || !value_put(item, "weight", value_number(weight))
-            || !put_duration(item, "hold", step->hold_ms)
+            || !spec_put_duration(item, "hold", step->hold_ms)
             || !value_put(item, "approval", cJSON_CreateBool(step->approval))
             || (step->min_requests > 1
                 && !value_put(item, "min_requests",
@@ -132,9 +126,9 @@ print_rolling(const rollout_spec_t *spec)
     list = NULL;
 
     if (json == NULL
-        || !put_text(json, "by", nodes ? "nodes" : "servers")
-        || !put_duration(json, "bake", spec->rolling_bake_ms)
-        || (!nodes && !put_duration(json, "drain", spec->drain_ms))
+        || !value_put_text(json, "by", nodes ? "nodes" : "servers")
+        || !spec_put_duration(json, "bake", spec->rolling_bake_ms)
+        || (!nodes && !spec_put_duration(json, "drain", spec->drain_ms))
         || (spec->step_count > 0
             && !value_put(json, nodes ? "order" : "servers",
                           list = cJSON_CreateArray())))
@@ -185,7 +179,7 @@ put_plan(cJSON *json, const rollout_spec_t *spec)
 
     case SPEC_EXPERIMENT:
         return value_put(json, "groups", print_groups(spec))
-               && put_duration(json, "duration", spec->steps[0].hold_ms);
+               && spec_put_duration(json, "duration", spec->steps[0].hold_ms);
 
     default:
         return value_put(json, "steps", print_steps(spec));
@@ -238,7 +232,7 @@ print_guard(const spec_guard_t *guard)
     if (json == NULL
         || !value_put(json, "failures", value_number(guard->failures))
         || !value_put(json, "ratio", value_number(guard->ratio))
-        || !put_duration(json, "window", guard->window_ms))
+        || !spec_put_duration(json, "window", guard->window_ms))
     {
         cJSON_Delete(json);
         return NULL;
@@ -264,7 +258,7 @@ put_given(cJSON *json, const rollout_spec_t *spec)
 
     for (i = 0; i < count_of(texts); i++) {
         if (texts[i].value[0] != '\0'
-            && !put_text(json, texts[i].name, texts[i].value))
+            && !value_put_text(json, texts[i].name, texts[i].value))
         {
             return false;
         }
@@ -274,7 +268,7 @@ put_given(cJSON *json, const rollout_spec_t *spec)
         promotion = cJSON_CreateObject();
 
         if (!value_put(json, "promotion", promotion)
-            || !put_text(promotion, "from", spec->promotion_from))
+            || !value_put_text(promotion, "from", spec->promotion_from))
         {
             return false;
         }
@@ -304,23 +298,23 @@ spec_print(const rollout_spec_t *spec)
     json = cJSON_CreateObject();
 
     if (json == NULL
-        || !put_text(json, "upstream", spec->upstream)
-        || !put_text(json, "canary", spec->canary)
-        || !put_text(json, "version", spec->version)
+        || !value_put_text(json, "upstream", spec->upstream)
+        || !value_put_text(json, "canary", spec->canary)
+        || !value_put_text(json, "version", spec->version)
         || !put_given(json, spec)
-        || !put_text(json, "strategy",
-                     spec_strategy_name(spec->strategy))
+        || !value_put_text(json, "strategy",
+                           spec_strategy_name(spec->strategy))
         || !put_plan(json, spec)
-        || !put_text(json, "ramp", ramp)
+        || !value_put_text(json, "ramp", ramp)
         || (spec->strategy != SPEC_EXPERIMENT
-            && !put_duration(json, "bake", spec->bake_ms))
-        || !put_duration(json, "warmup", spec->warmup_ms)
+            && !spec_put_duration(json, "bake", spec->bake_ms))
+        || !spec_put_duration(json, "warmup", spec->warmup_ms)
         || !value_put(json, "analysis", spec_print_analysis(&spec->analysis))
-        || !put_duration(json, "deadline", spec->deadline_ms)
+        || !spec_put_duration(json, "deadline", spec->deadline_ms)
         || !value_put(json, "guard", print_guard(&spec->guard))
         || !spec_put_gates(json, spec)
-        || !put_duration(json, "lease", spec->lease_ms)
-        || !put_text(json, "on_success", success[spec->on_success]))
+        || !spec_put_duration(json, "lease", spec->lease_ms)
+        || !value_put_text(json, "on_success", success[spec->on_success]))
     {
         cJSON_Delete(json);
         return NULL;

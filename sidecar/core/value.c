@@ -78,6 +78,21 @@ value_read_integer(const cJSON *json, int64_t min, int64_t max,
 
 
 bool
+value_read_count(const cJSON *json, uint64_t *count)
+{
+    int64_t  n;
+
+    if (!value_read_integer(json, 0, VALUE_MAX_INT, &n)) {
+        return false;
+    }
+
+    *count = (uint64_t) n;
+
+    return true;
+}
+
+
+bool
 value_put(cJSON *object, const char *name, cJSON *item)
 {
     if (item == NULL) {
@@ -90,6 +105,13 @@ value_put(cJSON *object, const char *name, cJSON *item)
     }
 
     return true;
+}
+
+
+bool
+value_put_text(cJSON *object, const char *name, const char *text)
+{
+    return value_put(object, name, cJSON_CreateString(text));
 }
 
 

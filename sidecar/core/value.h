@@ -25,9 +25,13 @@ bool value_read_number(const cJSON *json, double *number);
 bool value_read_integer(const cJSON *json, int64_t min, int64_t max,
     int64_t *number);
 
+/* As above, of [0, VALUE_MAX_INT]. */
+bool value_read_count(const cJSON *json, uint64_t *count);
+
 /* Adds a member or an element and takes the item over; false (and the item
  * is freed) if it is NULL or there is no memory.  name is copied. */
 bool value_put(cJSON *object, const char *name, cJSON *item);
+bool value_put_text(cJSON *object, const char *name, const char *text);
 bool value_push(cJSON *array, cJSON *item);
 
 #endif

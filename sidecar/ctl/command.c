@@ -46,18 +46,14 @@ ctl_command(const ctl_args_t *args, const char *command)
         return CTL_FAILED;
     }
 
-    rc = ctl_call(args, "POST", path, body, &reply);
+    rc = ctl_ask(args, "POST", path, body, &reply);
     cJSON_Delete(body);
 
     if (rc) {
-        ctl_error("%s", reply.error);
         goto done;
     }
 
-    if (args->json) {
-        printf("%s\n", reply.text);
-
-    } else {
+    if (!args->json) {
         print_string(reply.json, "id", "?", id, sizeof(id));
         print_string(reply.json, "state", "?", state, sizeof(state));
         print_string(reply.json, "reason", "", reason, sizeof(reason));

@@ -76,6 +76,9 @@ typedef struct {
  * CTL_FAILED with reply->error. */
 int ctl_call(const ctl_args_t *args, const char *method, const char *path,
     const cJSON *body, ctl_reply_t *reply);
+/* ctl_call(), and prints the error or, with --json, the answer. */
+int ctl_ask(const ctl_args_t *args, const char *method, const char *path,
+    const cJSON *body, ctl_reply_t *reply);
 void ctl_reply_free(ctl_reply_t *reply);
 /*
  * A GET whose answer has no end: got is called with each line of it, without

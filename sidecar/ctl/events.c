@@ -39,15 +39,9 @@ ctl_explain(const ctl_args_t *args, const char *command)
         return rc;
     }
 
-    rc = ctl_call(args, "GET", path, NULL, &reply);
+    rc = ctl_ask(args, "GET", path, NULL, &reply);
 
-    if (rc) {
-        ctl_error("%s", reply.error);
-
-    } else if (args->json) {
-        printf("%s\n", reply.text);
-
-    } else {
+    if (rc == 0 && !args->json) {
         explain_print(reply.json);
     }
 

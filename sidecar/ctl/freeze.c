@@ -30,17 +30,11 @@ ctl_freeze(const ctl_args_t *args, const char *command)
         return CTL_USAGE;
     }
 
-    rc = ctl_call(args, method, "/v1/freeze",
+    rc = ctl_ask(args, method, "/v1/freeze",
                   strcmp(method, "GET") == 0 ? NULL : body, &reply);
     cJSON_Delete(body);
 
-    if (rc) {
-        ctl_error("%s", reply.error);
-
-    } else if (args->json) {
-        printf("%s\n", reply.text);
-
-    } else {
+    if (rc == 0 && !args->json) {
         freeze_print(reply.json);
     }
 

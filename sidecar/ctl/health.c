@@ -15,10 +15,9 @@ ctl_health(const ctl_args_t *args, const char *command)
     const cJSON  *item;
     ctl_reply_t   reply;
 
-    rc = ctl_call(args, "GET", "/health", NULL, &reply);
+    rc = ctl_ask(args, "GET", "/health", NULL, &reply);
 
     if (rc) {
-        ctl_error("%s", reply.error);
         goto done;
     }
 
@@ -26,7 +25,6 @@ ctl_health(const ctl_args_t *args, const char *command)
     rc = strcmp(a, "ok") == 0 ? CTL_OK : CTL_FAILED;
 
     if (args->json) {
-        printf("%s\n", reply.text);
         goto done;
     }
 

@@ -27,15 +27,9 @@ ctl_history(const ctl_args_t *args, const char *command)
     }
 
     snprintf(path, sizeof(path), "/v1/upstreams/%s/history", name);
-    rc = ctl_call(args, "GET", path, NULL, &reply);
+    rc = ctl_ask(args, "GET", path, NULL, &reply);
 
-    if (rc) {
-        ctl_error("%s", reply.error);
-        goto done;
-    }
-
-    if (args->json) {
-        printf("%s\n", reply.text);
+    if (rc || args->json) {
         goto done;
     }
 

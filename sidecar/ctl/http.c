@@ -22,6 +22,7 @@ static int ctl_authorize(CURL *curl, const ctl_args_t *args, char *error,
 static size_t ctl_write(char *data, size_t unit, size_t count, void *arg);
 static void ctl_unreachable(const ctl_args_t *args, CURL *curl,
     CURLcode code, const char *detail, ctl_reply_t *reply);
+static bool ctl_received(CURL *curl, ctl_reply_t *reply);
 static void ctl_problem(ctl_reply_t *reply);
 
 
@@ -30,7 +31,6 @@ ctl_call(const ctl_args_t *args, const char *method, const char *path,
     const cJSON *body, ctl_reply_t *reply)
 {
     char                *text, detail[CURL_ERROR_SIZE];
-    long                 status;
     CURL                *curl;
     CURLcode             code;
     struct curl_slist   *headers;
@@ -75,17 +75,7 @@ ctl_call(const ctl_args_t *args, const char *method, const char *path,
         goto done;
     }
 
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    reply->status = (int) status;
-
-    if (reply->text != NULL) {
-        reply->json = cJSON_ParseWithLength(reply->text, reply->len);
-    }
-
-    if (status < 200 || status > 299) {
-        ctl_problem(reply);
-
-    } else if (!cJSON_IsObject(reply->json)) {
+    if (ctl_received(curl, reply) && !cJSON_IsObject(reply->json)) {
         snprintf(reply->error, sizeof(reply->error), "%s does not answer "
                  "with JSON: is it canaryd?", args->server);
     }
@@ -102,6 +92,25 @@ done:
     curl_easy_cleanup(curl);
     cJSON_free(text);
     return reply->error[0] == '\0' ? 0 : CTL_FAILED;
+}
+
+
+int
+ctl_ask(const ctl_args_t *args, const char *method, const char *path,
+    const cJSON *body, ctl_reply_t *reply)
+{
+    int  rc;
+
+    rc = ctl_call(args, method, path, body, reply);
+
+    if (rc) {
+        ctl_error("%s", reply->error);
+
+    } else if (args->json) {
+        printf("%s\n", reply->text);
+    }
+
+    return rc;
 }
 
 
@@ -155,7 +164,6 @@ ctl_stream(const ctl_args_t *args, const char *path, const char *last,
     bool (*got)(void *arg, const char *line), void *arg, ctl_reply_t *reply)
 {
     char                detail[CURL_ERROR_SIZE], header[256];
-    long                status;
     CURL               *curl;
     CURLcode            code;
     ctl_lines_t        *lines;
@@ -205,16 +213,7 @@ ctl_stream(const ctl_args_t *args, const char *path, const char *last,
         goto done;
     }
 
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    reply->status = (int) status;
-
-    if (reply->text != NULL) {
-        reply->json = cJSON_ParseWithLength(reply->text, reply->len);
-    }
-
-    if (status < 200 || status > 299) {
-        ctl_problem(reply);
-    }
+    (void) ctl_received(curl, reply);
 
 done:
 
@@ -494,6 +493,28 @@ ctl_unreachable(const ctl_args_t *args, CURL *curl, CURLcode code,
              ? "does this user belong to the socket's group?"
              : "is it running? use --server for another address",
              args->fell_back ? " (there is no " CTL_SOCKET ")" : "");
+}
+
+
+/* Status and JSON of an answer; false and the error if it is not a 2xx. */
+static bool
+ctl_received(CURL *curl, ctl_reply_t *reply)
+{
+    long  status;
+
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    reply->status = (int) status;
+
+    if (reply->text != NULL) {
+        reply->json = cJSON_ParseWithLength(reply->text, reply->len);
+    }
+
+    if (status < 200 || status > 299) {
+        ctl_problem(reply);
+        return false;
+    }
+
+    return true;
 }
 
 

@@ -67,15 +67,9 @@ incidents_list(const ctl_args_t *args)
                  upstream[0] ? '&' : '?', state);
     }
 
-    rc = ctl_call(args, "GET", path, NULL, &reply);
+    rc = ctl_ask(args, "GET", path, NULL, &reply);
 
-    if (rc) {
-        ctl_error("%s", reply.error);
-        goto done;
-    }
-
-    if (args->json) {
-        printf("%s\n", reply.text);
+    if (rc || args->json) {
         goto done;
     }
 
@@ -126,16 +120,10 @@ incidents_change(const ctl_args_t *args, const char *id, const char *what)
     }
 
     snprintf(path, sizeof(path), "/v1/incidents/%s/%s", name, what);
-    rc = ctl_call(args, "POST", path, body, &reply);
+    rc = ctl_ask(args, "POST", path, body, &reply);
     cJSON_Delete(body);
 
-    if (rc) {
-        ctl_error("%s", reply.error);
-
-    } else if (args->json) {
-        printf("%s\n", reply.text);
-
-    } else {
+    if (rc == 0 && !args->json) {
         printf("%s ", print_string(reply.json, "id", "?", a, sizeof(a)));
         print_state(stdout, print_string(reply.json, "state", "?", b,
                                          sizeof(b)), 0);

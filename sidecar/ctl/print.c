@@ -12,6 +12,7 @@
 #define PRINT_TEXT  320
 
 static void print_step(FILE *out, const cJSON *rollout);
+static void print_nodes(FILE *out, const cJSON *rollout);
 static void print_needed(FILE *out, const cJSON *judgement);
 static void print_results(FILE *out, const cJSON *rollout);
 static void print_groups(FILE *out, const cJSON *rollout);
@@ -30,7 +31,7 @@ void
 print_rollout(FILE *out, const cJSON *rollout)
 {
     char          a[PRINT_TEXT], b[PRINT_TEXT], c[PRINT_TEXT];
-    const cJSON  *judgement, *nodes;
+    const cJSON  *judgement;
 
     print_string(rollout, "version", "", b, sizeof(b));
     fprintf(out, "%s  upstream %s%s%s\n",
@@ -59,15 +60,7 @@ print_rollout(FILE *out, const cJSON *rollout)
 
     print_needed(out, judgement);
     print_results(out, rollout);
-    nodes = print_member(rollout, "nodes");
-
-    if (cJSON_IsObject(nodes)) {
-        fprintf(out, "nodes    %.0f of %.0f serve revision %.0f\n",
-                print_number(nodes, "confirmed"),
-                print_number(nodes, "live"),
-                print_number(rollout, "revision"));
-    }
-
+    print_nodes(out, rollout);
     print_groups(out, rollout);
 }
 
@@ -177,7 +170,11 @@ print_progress(FILE *out, const cJSON *rollout)
                 print_string(judgement, "odds", "?", b, sizeof(b)));
     }
 
-    if (ctl_ended(rollout) || ctl_outcome(rollout) != CTL_OK) {
+    print_string(rollout, "waiting_for", "", b, sizeof(b));
+
+    if (ctl_ended(rollout) || ctl_outcome(rollout) != CTL_OK
+        || strcmp(b, "node") == 0)
+    {
         fprintf(out, "  %s",
                 print_string(rollout, "reason", "", a, sizeof(a)));
     }
@@ -292,6 +289,41 @@ print_step(FILE *out, const cJSON *rollout)
                                sizeof(held)),
                 print_duration(hold_ms, hold, sizeof(hold)));
     }
+}
+
+
+/* "nodes    1 of 2 serve revision 7; edge-2 refuses it: status 422, .." */
+static void
+print_nodes(FILE *out, const cJSON *rollout)
+{
+    char          a[PRINT_TEXT], b[PRINT_TEXT];
+    double        count;
+    const cJSON  *nodes, *refused;
+
+    nodes = print_member(rollout, "nodes");
+
+    if (!cJSON_IsObject(nodes)) {
+        return;
+    }
+
+    fprintf(out, "nodes    %.0f of %.0f serve revision %.0f",
+            print_number(nodes, "confirmed"), print_number(nodes, "live"),
+            print_number(rollout, "revision"));
+    refused = print_member(nodes, "refused");
+
+    if (cJSON_IsObject(refused)) {
+        count = print_number(refused, "nodes");
+        fprintf(out, "; %s", print_string(refused, "node", "?", a, sizeof(a)));
+
+        if (count > 1) {
+            fprintf(out, " and %.0f more", count - 1);
+        }
+
+        fprintf(out, " refuse%s it: %s", count > 1 ? "" : "s",
+                print_string(refused, "error", "?", b, sizeof(b)));
+    }
+
+    fputc('\n', out);
 }
 
 

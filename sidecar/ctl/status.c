@@ -45,15 +45,9 @@ ctl_list(const ctl_args_t *args, const char *command)
         snprintf(path + n, sizeof(path) - (size_t) n, "&state=%s", state);
     }
 
-    rc = ctl_call(args, "GET", path, NULL, &reply);
+    rc = ctl_ask(args, "GET", path, NULL, &reply);
 
-    if (rc) {
-        ctl_error("%s", reply.error);
-
-    } else if (args->json) {
-        printf("%s\n", reply.text);
-
-    } else {
+    if (rc == 0 && !args->json) {
         print_list(stdout, cJSON_GetObjectItemCaseSensitive(reply.json,
                                                             "rollouts"));
     }
@@ -75,17 +69,13 @@ status_one(const ctl_args_t *args)
         return rc;
     }
 
-    rc = ctl_call(args, "GET", path, NULL, &reply);
+    rc = ctl_ask(args, "GET", path, NULL, &reply);
 
     if (rc) {
-        ctl_error("%s", reply.error);
         goto done;
     }
 
-    if (args->json) {
-        printf("%s\n", reply.text);
-
-    } else {
+    if (!args->json) {
         print_rollout(stdout, reply.json);
     }
 
@@ -108,15 +98,9 @@ status_all(const ctl_args_t *args)
     ctl_reply_t   reply;
     const cJSON  *list, *upstream;
 
-    rc = ctl_call(args, "GET", "/v1/upstreams", NULL, &reply);
+    rc = ctl_ask(args, "GET", "/v1/upstreams", NULL, &reply);
 
-    if (rc) {
-        ctl_error("%s", reply.error);
-        goto done;
-    }
-
-    if (args->json) {
-        printf("%s\n", reply.text);
+    if (rc || args->json) {
         goto done;
     }
 

@@ -380,7 +380,8 @@ sub all_of_it {
 
 subtest 'Redis Cluster' => sub {
     my $redis = redis(port => free_port(), args => ['--cluster-enabled',
-        'yes', '--cluster-config-file', 'nodes.conf']);
+        'yes', '--cluster-port', free_port(), '--cluster-config-file',
+        'nodes.conf']);
     $redis->cmd('CLUSTER', 'ADDSLOTSRANGE', 0, 16383);
     wait_for { $redis->cmd('CLUSTER', 'INFO') =~ /cluster_state:ok/ } 20,
         'the cluster';

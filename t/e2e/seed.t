@@ -86,7 +86,7 @@ subtest 'a new node, and one that slept' => sub {
     is $slept->{pid} && greens($slept), 200, 'and all that follow';
     is ((stat "$slept->{dir}/edge.state")[4],
         (stat $slept->{dir})[4], 'it belongs to whom the directory does');
-    is_deeply [glob "$slept->{dir}/edge.state.*"], [], 'nothing is left';
+    is_deeply [glob "$slept->{dir}/edge.state.*.*"], [], 'nothing is left';
 };
 
 

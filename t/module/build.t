@@ -68,13 +68,20 @@ my ($debian) = map { m{^(.*)/conf_flags$} ? $1 : () }
     split /\n/, (run('dpkg', '-L', 'nginx-dev'))[1];
 
 SKIP: {
-    skip 'nginx-dev is not installed', 5 unless $debian;
+    skip 'nginx-dev is not installed', 6 unless $debian;
 
     my $before = listing($debian);
 
     ($code, $out, $err) = make('debian', undef, 'module');
     is $code, 0, 'builds for nginx-dev' or diag $err;
     is_deeply listing($debian), $before, 'whose tree is as it was';
+
+    ($code, $out, $err) = run('cc', '-fsyntax-only', '-W', '-Wall',
+        '-Wno-unused-parameter', '-Werror', '-DNGX_THREADS=0',
+        '-I' . tmpdir() . '/debian/objs',
+        (map { "-I$debian/src/$_" } qw(core event event/modules os/unix http
+            http/modules http/v2)), glob(root() . '/src/*.c'));
+    is $code, 0, 'and for an nginx without threads' or diag $err;
 
     serves('nginx-dev',
         module => tmpdir() . '/debian/ngx_http_canary_module.so');

@@ -62,7 +62,7 @@ is $variable->{status}, 200, 'grpc_pass with a variable';
 is $variable->{headers}{'x-group'}, 'g1', 'knows its group';
 is cell()->{requests}, 1, 'and is counted';
 
-sub cell { return $nginx->upstream->{groups}{g1}{strata}[0] }
+sub cell { return $nginx->counted->{groups}{g1}{strata}[0] }
 
 
 for my $code (0 .. 16) {
@@ -93,7 +93,7 @@ for my $upstream ('first', 'last') {
 }
 
 my %us = map {
-    $_ => $nginx->upstream($_)->{groups}{blue}{strata}[0]{latency_sum_us}
+    $_ => $nginx->counted($_)->{groups}{blue}{strata}[0]{latency_sum_us}
 } 'first', 'last';
 
 cmp_ok $us{first}, '<', 300_000, "the first byte after $us{first} us";

@@ -73,7 +73,7 @@ close $taken;
 is encode([@{ $nginx->upstream }{@fields}]), $u, 'changes nothing';
 is join(' ', map { $_->read->{status} } @slow), '200 200 200 200',
     'they end well';
-my $cell = $nginx->upstream->{groups}{green}{strata}[0];
+my $cell = $nginx->counted->{groups}{green}{strata}[0];
 is_deeply [@$cell{qw(attempts finished errors aborts)}], [4, 4, 0, 0],
     'and are counted';
 ok $nginx->reload(server => '', workers => 3,
@@ -188,6 +188,8 @@ wait_for { 3 == grep { 1 } children($old) } 30, 'its workers';
 wait_for { slurp("/proc/$shell/comm") eq "sleep\n" } 10, 'its parent to go';
 is $nginx->upstream->{record}{revision} >= $acknowledged, 1, 'it runs';
 
+my $boot = $nginx->upstream->{boot};
+
 
 # by boot: the revision of each nginx that answers
 
@@ -231,11 +233,22 @@ for my $i (1 .. 6) {
 
 pass 'each change reaches both';
 
+# what the old one takes in its last second
+
+my $late = wait_for {
+    my $c = http_connect($nginx->{api});
+    my $r = $c->request('GET', '/canary/upstreams/app');
+    $r->{json}{boot} eq $boot && $c;
+} 20, 'a connection to the old one';
+is put($late, ++$acknowledged)->read->{status}, 200, 'a change of the old one';
+
 kill 'QUIT', $old;
 wait_for { !alive($old) } 20, 'the old one to end';
 $nginx->{pid} = $new;
-wait_for { keys %{ $at = revisions() } == 1 } 20, 'the new one alone';
-is_deeply [values %$at], [$acknowledged], 'has the last record';
+wait_for {
+    $at = revisions();
+    keys %$at == 1 && (values %$at)[0] == $acknowledged;
+} 20, 'the new one alone, with the last record';
 is $torn, 0, 'nobody saw half a record';
 is $nginx->get('/')->{headers}{'x-canary_revision'}, $acknowledged,
     'traffic, too';

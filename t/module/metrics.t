@@ -42,7 +42,7 @@ sub value {
 }
 
 
-my $api = $nginx->upstream;
+my $api = $nginx->counted;
 my $cell = $api->{groups}{green}{strata}[0];
 my %green = (upstream => 'app', group => 'green', placement => 'weight');
 

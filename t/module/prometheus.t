@@ -67,7 +67,7 @@ load($nginx, requests => 500, header => 'X-User: %d');
 
 # bounds are edges of the fine histogram, and counts what lies below them
 
-my $cell = $nginx->upstream->{groups}{blue}{strata}[0];
+my $cell = $nginx->counted->{groups}{blue}{strata}[0];
 
 for my $path (qw(/metrics /few /edges)) {
     my ($families) = page($path);

@@ -96,7 +96,7 @@ sub half {
 sub cell {
     my ($upstream, $group) = @_;
 
-    return $nginx->upstream($upstream)->{groups}{$group}{strata}[0];
+    return $nginx->counted($upstream)->{groups}{$group}{strata}[0];
 }
 
 
@@ -180,7 +180,7 @@ for my $to ('app', 'APP') {
     is join(' ', sort keys %seen), 'blue green', "both by \"$to\"";
 }
 
-my $was = $nginx->upstream->{groups};
+my $was = $nginx->counted->{groups};
 my ($port) = $http{green}->target =~ /:(\d+)/;
 
 for my $host ('somewhere.test', 'app') {
@@ -192,9 +192,9 @@ for my $host ('somewhere.test', 'app') {
 
 is $nginx->get("/http/?to=green")->{headers}{'x-backend'}, 'green',
     'a group by itself';
-is_deeply $nginx->upstream->{groups}, $was, 'none of which is counted';
+is_deeply $nginx->counted->{groups}, $was, 'none of which is counted';
 is $nginx->get("/http/?to=app")->{status}, 200, 'app';
-isnt encode($nginx->upstream->{groups}), encode($was), 'is';
+isnt encode($nginx->counted->{groups}), encode($was), 'is';
 
 # a group whose servers are resolved while nginx runs
 

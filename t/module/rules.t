@@ -53,7 +53,7 @@ sub goes {
 }
 
 
-sub cells { return $nginx->upstream->{groups} }
+sub cells { return $nginx->counted->{groups} }
 sub beta { return { header => { name => 'X-Beta', @_ ? (value => @_) : () } } }
 
 
@@ -309,6 +309,16 @@ for (1 .. 3) {
 }
 $nginx->restart;
 is_deeply $nginx->upstream->{record}, $record, 'after a restart';
+
+# a role in a rule is one after a restart, too
+
+$nginx->put(weights => { blue => 100 },
+    rules => [{ if => beta('role'), group => 'canary' }]);
+goes('green', 'X-Beta' => 'role');
+$nginx->restart;
+goes('green', 'X-Beta' => 'role');
+$record = $nginx->api('PUT', 'upstreams/app', { %$record,
+    revision => $nginx->upstream->{record}{revision} + 1 })->{json}{record};
 goes('red', Cookie => 'r=1');
 goes('green', 'X-Real-IP' => '10.0.0.1', Cookie => 'c=',
     'X-Beta' => 'a "quoted" \\ one');

@@ -33,7 +33,7 @@ sub hang {
 # A reader for each pipe lets its writer go on, whose fsync() then fails.
 
 sub go_on {
-    for my $pipe (glob "$state.*") {
+    for my $pipe (glob "$state.*.*") {
         sysopen my $fd, $pipe, O_RDONLY | O_NONBLOCK or next;
         $reader{$pipe} = $fd;
     }
@@ -50,6 +50,23 @@ sub backends {
 
     return join ' ', map { "$_ $seen{$_}" } sort keys %seen;
 }
+
+
+# Ticks of the clock that processes had, and those that have gone by.
+
+sub cpu {
+    my $ticks = 0;
+
+    for (@_) {
+        my @stat = split / /, slurp("/proc/$_/stat") =~ s/^.*\) //sr;
+        $ticks += $stat[11] + $stat[12];
+    }
+
+    return $ticks;
+}
+
+
+sub times_now { return (POSIX::times())[0] }
 
 
 sub put_green {
@@ -117,20 +134,38 @@ wait_for { $nginx->upstream->{record}{revision} == $revision } 10, 'its put';
 $c->close;
 is backends(), 'green 40', 'a client that went away';
 
-# a reload, with a worker whose thread still waits
+# a reload to another file, with a worker whose thread still waits: it does
+# not burn its time, and what it still writes is not taken for the new file
 
-ok $nginx->reload, 'a reload meanwhile';
+my $other = "$nginx->{dir}/other.state";
+
+ok $nginx->reload(zone => "edge 1m state=$other"), 'a reload meanwhile';
 is backends(), 'green 40', 'the record is kept';
+
+my @old = $nginx->old_workers;
+ok @old, 'an old worker waits for its file';
+my ($cpu, $now) = (cpu(@old), times_now());
+backends() for 1 .. 20;
+cmp_ok cpu(@old) - $cpu, '<', (times_now() - $now) / 2, 'and does nothing';
 
 go_on();
 wait_for { go_on(); !$nginx->old_workers } 20, 'the old workers to end';
+wait_for { -s $other } 20, 'the new file';
 $nginx->saved;
-like slurp($state), qr/"revision": $revision,/, 'in the end it is on disk';
-unlink grep { -p } glob "$state.*";
-is_deeply [glob "$state.*"], [], 'no temporary file is left';
+like slurp($other), qr/"revision": $revision,/, 'in the end it is on disk';
+unlink grep { -p } glob "$state.*.*";
+is_deeply [glob "$state.*.*"], [], 'no temporary file is left';
 %reader = ();
+
+# what a killed worker left goes with the next start
+
+spew("$other.99999999.7", 'half a file');
+spew("$other.$$.7", 'of somebody who lives');
 $nginx->restart;
-is $nginx->upstream->{record}{revision}, $revision, 'and read';
+is $nginx->upstream->{record}{revision}, $revision, 'the record is read';
+is_deeply [glob "$other.*.*"], ["$other.$$.7"],
+    'the file of a dead process is gone';
+$state = $other;
 
 # one process has no threads
 

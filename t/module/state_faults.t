@@ -139,12 +139,12 @@ like $nginx->error_log, qr/\[error\] .* is not up to date, will be tried each se
 cmp_ok metric('state_write_errors_total\{zone="edge"\}'), '>', $errors,
     'and the metric';
 
-unlink glob "$state.*";
+unlink glob "$state.*.*";
 $nginx->saved;
 is metric('persisted_generation\{zone="edge"\}'),
     metric('generation\{zone="edge"\}'), 'the metric says so, too';
 isnt slurp($state), $before, 'the file is new';
-is_deeply [glob "$state.*"], [], 'no temporary file is left';
+is_deeply [glob "$state.*.*"], [], 'no temporary file is left';
 
 # a state file that a reload gives another name to, or takes away for a while
 

@@ -265,13 +265,21 @@ subtest 'what is refused' => sub {
 
     ask(GET => '/v1/rollouts?limit=0', 422);
     ask(GET => "/v1/rollouts/$id$_", 404)
-        for '', qw(/series /explain /events /ticks);
+        for '', qw(/series /explain /events /ticks /gates);
     ask(GET => '/v1/rollouts/x/gates', 404);
     ask(GET => "/v1/rollouts/$id/$_?limit=0", 422) for qw(events ticks);
     ask(GET => "/v1/incidents/$id", 404);
     ask(GET => '/v1/incidents?state=x', 422);
-    ask(GET => '/v1/upstreams/a%20b/history', 404);
-    ask(POST => '/v1/upstreams/a%20b/rollback', 404, body => {});
+    ask(GET => '/v1/incidents?upstream=a%20b', 422);
+
+    for ('a%20b', 'unknown') {
+        ask(GET => "/v1/upstreams/$_/history", 404);
+        ask(POST => "/v1/upstreams/$_/rollback", 404, body => {});
+    }
+
+    is_deeply ask(GET => '/v1/upstreams/app/history', 200)->{json}{rollouts},
+        [], 'an upstream without a rollout is there';
+    ask(POST => '/v1/upstreams/app/rollback', 409, body => {});
     ask(POST => "/v1/rollouts/$id/smoke-tests", 404, body => {});
     ask(GET => '/v1/events?after=x', 422);
 
@@ -316,6 +324,8 @@ subtest 'a rollout' => sub {
         body => { upstream => 'app', canary => 'green' });
     $canaryd->wait_state($r->{json}, 'waiting');
     ask(GET => $path, 200);
+    is_deeply ask(GET => "$path/gates", 200)->{json}{gates}, [],
+        'a rollout without a gate is there';
     ask(POST => "$path/resume", 409, body => {});
     ask(POST => "$path/promote", 200, body => { actor => 'anna',
         reason => 'looks good' });

@@ -160,6 +160,18 @@ await inDialog(page, 'Go on').click();
 await page.locator('#line').waitFor({ state: 'hidden' });
 ok(true, 'the line was stopped and goes on by clicks');
 
+// --- a node that refuses the record ---
+
+await begin(page, { upstream: 'app', canary: 'green', version: 'v3',
+  steps: [{ weight: 1, hold: '1h', rules: [{ if: { country: ['NZ'] },
+    group: 'green' }] }] });
+await state(page).getByText('waiting for a node').waitFor();
+await page.locator('.rollout > .reason', { hasText:
+  /node \S+ refuses the record, .*needs canary_geoip/ }).waitFor();
+ok(true, 'the reason names the node and what its nginx said');
+await look(page, 'refused');
+await shot(page, 'refused');
+
 none(strangers, 'no request left the host');
 none(complaints, 'no error on any page, no violation of the policy');
 await done();

@@ -1,5 +1,6 @@
 # What surrounds rollouts, in headless Chromium: an approval, smoke tests and
-# checks, an experiment, incidents, retry, rollback, the stop of the line.
+# checks, an experiment, incidents, retry, rollback, the stop of the line, a
+# node that refuses a record.
 # The checks are in gates.mjs; pictures are left in build/ui.
 
 use strict;

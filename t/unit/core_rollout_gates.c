@@ -1,4 +1,5 @@
-/* Unit tests of core/rollout: gates, and what each strategy does. */
+/* Unit tests of core/rollout: gates, and what each strategy does; long: they
+ * share one bench. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -507,6 +508,92 @@ test_rolling_nodes(void **state)
 
 
 static void
+refuse(bench_t *b, unsigned nodes, const char *first)
+{
+    b->seen.nodes_live = 3;
+    b->seen.nodes_confirmed = 3 - nodes;
+    b->seen.nodes_refusing = nodes;
+    text_copy(b->seen.refusing, sizeof(b->seen.refusing), first);
+    text_copy(b->seen.refusal, sizeof(b->seen.refusal), "status 422, rules");
+}
+
+
+static void
+test_refused(void **state)
+{
+    bench_t  b;
+
+    set_up(&b, CANARY "\"steps\":[{\"weight\":10,\"hold\":2}],\"bake\":2",
+           0);
+    tick(&b);
+    refuse(&b, 1, "e2");
+
+    /* rather than for the traffic, which it may be the cause of */
+
+    b.seen.verdict = JUDGE_NO_DATA;
+    tick(&b);
+    assert_int_equal(b.rollout.state, ROLLOUT_WAITING);
+    assert_int_equal(b.rollout.waiting_for, ROLLOUT_WAIT_NODE);
+    assert_string_equal(b.rollout.reason, "node e2 refuses the record, the "
+                        "weight is held: status 422, rules");
+
+    /* the words are of now, and nobody is told of each of them */
+
+    refuse(&b, 2, "e1");
+    tick(&b);
+    assert_string_equal(b.rollout.reason, "node e1 and 1 other refuse the "
+                        "record, the weight is held: status 422, rules");
+    assert_int_equal(b.events.count, 0);
+    refuse(&b, 3, "e1");
+    tick(&b);
+    assert_non_null(strstr(b.rollout.reason, "and 2 others refuse"));
+
+    memset(b.seen.refusal, 'x', sizeof(b.seen.refusal) - 1);
+    tick(&b);
+    assert_int_equal(strlen(b.rollout.reason), ROLLOUT_REASON_LEN - 1);
+
+    /* stable itself fails: that comes first */
+
+    b.seen.verdict = JUDGE_INCIDENT;
+    tick(&b);
+    assert_int_equal(b.rollout.waiting_for, ROLLOUT_WAIT_INCIDENT);
+    b.seen.verdict = JUDGE_WATCHING;
+    tick(&b);
+    assert_int_equal(b.rollout.waiting_for, ROLLOUT_WAIT_NODE);
+    ticks(&b, 20);
+    assert_int_equal(b.rollout.held_ms, 0);
+
+    /* not refused, but not taken either */
+
+    refuse(&b, 1, "e1");
+    b.seen.nodes_refusing = 0;
+    tick(&b);
+    assert_int_equal(b.rollout.waiting_for, ROLLOUT_WAIT_NODE);
+    assert_non_null(strstr(b.rollout.reason, "and 2 others refuse"));
+    refuse(&b, 0, "");
+    tick(&b);
+    assert_int_equal(b.rollout.state, ROLLOUT_PROGRESSING);
+    assert_string_equal(b.rollout.reason,
+                        "its nodes are live and take the record");
+
+    /* the bake waits as well, harm does not */
+
+    until(&b, ROLLOUT_BAKING, 20);
+    refuse(&b, 1, "e3");
+    tick(&b);
+    assert_int_equal(b.rollout.waiting_for, ROLLOUT_WAIT_NODE);
+    refuse(&b, 0, "");
+    tick(&b);
+    assert_int_equal(b.rollout.state, ROLLOUT_BAKING);
+    refuse(&b, 1, "e3");
+    tick(&b);
+    b.seen.verdict = JUDGE_HARM;
+    tick(&b);
+    assert_int_equal(b.rollout.state, ROLLOUT_REVERTING);
+}
+
+
+static void
 test_rolling_servers(void **state)
 {
     bench_t  b;
@@ -644,6 +731,7 @@ main(void)
         cmocka_unit_test(test_slo_and_deadline),
         cmocka_unit_test(test_blue_green),
         cmocka_unit_test(test_rolling_nodes),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_rolling_servers),
         cmocka_unit_test(test_experiment),
         cmocka_unit_test(test_min_requests)

@@ -418,6 +418,24 @@ sub upstream {
 }
 
 
+# The same when each attempt has ended: a client may have its answer a moment
+# before that.
+
+sub counted {
+    my ($self, $name) = @_;
+
+    my $u;
+
+    wait_for {
+        $u = $self->upstream($name);
+        !grep { $_ && $_->{attempts} != $_->{finished} }
+            map { $_->{pinned}, @{ $_->{strata} } } values %{ $u->{groups} };
+    } 20, 'all attempts to end';
+
+    return $u;
+}
+
+
 # Puts a record under the next revision: put(weights => {..}, ...).
 
 sub put {

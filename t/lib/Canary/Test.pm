@@ -162,8 +162,7 @@ sub sanitizer_env {
 
 # A port to listen on later.  It is below those that the system gives to
 # clients (32768 and up): one of another test could take it meanwhile, and a
-# client of a dead port could be connected to itself.  Redis Cluster needs the
-# port 10000 above, too.
+# client of a dead port could be connected to itself.
 
 my %given;
 
