@@ -41,37 +41,104 @@ api_bins(const traffic_t *traffic, double bins[LATENCY_BINS])
 }
 
 
-static cJSON *
-api_latency(const evidence_t *evidence)
+/* The bins of one group within those that are shown. */
+static bool
+api_put_bins(cJSON *json, const char *name, const double bins[LATENCY_BINS],
+    unsigned first, unsigned last)
 {
-    cJSON     *json, *from, *to, *stable, *canary;
-    double     s[LATENCY_BINS], c[LATENCY_BINS];
-    unsigned   i, first, last;
+    cJSON     *list;
+    unsigned   i;
 
-    (void) api_bins(&evidence->stable, s);
-    (void) api_bins(&evidence->arms[0].traffic, c);
+    list = cJSON_AddArrayToObject(json, name);
+
+    for (i = first; i < last; i++) {
+        if (!value_push(list, cJSON_CreateNumber(bins[i]))) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+static cJSON *
+api_latency(const evidence_t *evidence, const release_t *release)
+{
+    cJSON     *json, *groups;
+    double     edges[2][LATENCY_BINS], bins[1 + SPEC_MAX_ARMS][LATENCY_BINS];
+    unsigned   i, n, first, last;
+
+    (void) api_bins(&evidence->stable, bins[0]);
+
+    for (n = 0; n < evidence->arm_count; n++) {
+        (void) api_bins(&evidence->arms[n].traffic, bins[n + 1]);
+    }
 
     first = LATENCY_BINS;
     last = 0;
 
     for (i = 0; i < LATENCY_BINS; i++) {
-        if (s[i] > 0.0 || c[i] > 0.0) {
-            first = first < i ? first : i;
-            last = i + 1;
+        edges[0][i] = api_bin_edge(i);
+        edges[1][i] = api_bin_edge(i + 1);
+
+        for (n = 0; n <= evidence->arm_count; n++) {
+            if (bins[n][i] > 0.0) {
+                first = first < i ? first : i;
+                last = i + 1;
+            }
         }
     }
 
     json = cJSON_CreateObject();
-    from = cJSON_AddArrayToObject(json, "from_ms");
-    to = cJSON_AddArrayToObject(json, "to_ms");
-    stable = cJSON_AddArrayToObject(json, "stable");
-    canary = cJSON_AddArrayToObject(json, "canary");
 
-    for (i = first; i < last; i++) {
-        if (!value_push(from, cJSON_CreateNumber(api_bin_edge(i)))
-            || !value_push(to, cJSON_CreateNumber(api_bin_edge(i + 1)))
-            || !value_push(stable, cJSON_CreateNumber(s[i]))
-            || !value_push(canary, cJSON_CreateNumber(c[i])))
+    if (!api_put_bins(json, "from_ms", edges[0], first, last)
+        || !api_put_bins(json, "to_ms", edges[1], first, last)
+        || !api_put_bins(json, "stable", bins[0], first, last)
+        || !api_put_bins(json, "canary", bins[1], first, last))
+    {
+        goto no_memory;
+    }
+
+    if (release->spec.arm_count > 0) {
+        groups = cJSON_AddObjectToObject(json, "groups");
+
+        for (n = 0; n < evidence->arm_count; n++) {
+            if (!api_put_bins(groups, release_arm(release, n), bins[n + 1],
+                              first, last))
+            {
+                goto no_memory;
+            }
+        }
+    }
+
+    return json;
+
+no_memory:
+
+    cJSON_Delete(json);
+
+    return NULL;
+}
+
+
+/* With each group of an experiment by its name. */
+static cJSON *
+api_points(const evidence_t *evidence, const release_t *release)
+{
+    cJSON     *json, *groups;
+    unsigned   i;
+
+    json = series_json(&evidence->series);
+
+    if (json == NULL || release->spec.arm_count == 0) {
+        return json;
+    }
+
+    groups = cJSON_AddObjectToObject(json, "groups");
+
+    for (i = 0; i < evidence->arm_count; i++) {
+        if (!value_put(groups, release_arm(release, i),
+                       series_arm_json(&evidence->series, i)))
         {
             cJSON_Delete(json);
             return NULL;
@@ -117,14 +184,13 @@ api_series_got(void *arg, store_status_t status, const store_rollout_t *all)
     cJSON_AddStringToObject(json, "id", release.id);
     cJSON_AddStringToObject(json, "stable_group", release.stable);
     cJSON_AddStringToObject(json, "canary_group", release.spec.canary);
-    release_free(&release);
     cJSON_AddNumberToObject(json, "interval_ms",
                             (double) evidence.series.interval_ms);
     cJSON_AddNumberToObject(json, "harm_at", -log(analysis.alpha));
     cJSON_AddNumberToObject(json, "safe_at", -log(analysis.beta));
 
-    if (!value_put(json, "series", series_json(&evidence.series))
-        || !value_put(json, "latency", api_latency(&evidence)))
+    if (!value_put(json, "series", api_points(&evidence, &release))
+        || !value_put(json, "latency", api_latency(&evidence, &release)))
     {
         cJSON_Delete(json);
         api_job_problem(job, 503, NULL, "out of memory", NULL);
@@ -132,6 +198,8 @@ api_series_got(void *arg, store_status_t status, const store_rollout_t *all)
     } else {
         api_job_json(job, 200, json);
     }
+
+    release_free(&release);
 }
 
 

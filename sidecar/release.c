@@ -326,6 +326,7 @@ evidence_init(evidence_t *evidence, const release_t *release)
         judge_init(&evidence->arms[i].judge, &config);
     }
 
+    series_init(&evidence->series, evidence->arm_count);
     strcpy(evidence->position, "0-0");
 }
 
@@ -401,21 +402,29 @@ void
 evidence_sample(evidence_t *evidence, const release_t *release,
     int64_t now_ms)
 {
+    unsigned           i;
+    series_arm_t      *arm;
     judge_result_t     result;
     series_point_t     point;
     rollout_routing_t  routing;
 
     rollout_routing(&release->spec, &release->state, &routing);
-    judge_result(&evidence->arms[0].judge, &result);
-
+    memset(&point, 0, sizeof(series_point_t));
     point.at_ms = now_ms;
-    point.weight = !routing.touch ? 0
-                   : release->spec.arm_count > 0 ? (int32_t) routing.arms[0]
-                                             : (int32_t) routing.canary_weight;
-    point.evidence = series_log(result.log_evidence);
-    point.safe = series_log(result.log_safe);
     series_group(&point.stable, &evidence->stable);
-    series_group(&point.canary, &evidence->arms[0].traffic);
+
+    for (i = 0; i < evidence->arm_count; i++) {
+        arm = &point.arms[i];
+        judge_result(&evidence->arms[i].judge, &result);
+
+        arm->weight = !routing.touch ? 0
+                      : release->spec.arm_count > 0
+                        ? (int32_t) routing.arms[i]
+                        : (int32_t) routing.canary_weight;
+        arm->evidence = series_log(result.log_evidence);
+        arm->safe = series_log(result.log_safe);
+        series_group(&arm->traffic, &evidence->arms[i].traffic);
+    }
 
     series_add(&evidence->series, &point);
 }
@@ -561,7 +570,7 @@ evidence_parse(const char *text, const release_t *release,
                        &evidence->step);
     series_parse(cJSON_GetStringValue(
                      cJSON_GetObjectItemCaseSensitive(json, "series")),
-                 &evidence->series);
+                 evidence->arm_count, &evidence->series);
     rc = 0;
 
 done:

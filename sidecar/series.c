@@ -8,8 +8,30 @@
 #include "core/value.h"
 #include "series.h"
 
-#define SERIES_LINE    160
-#define SERIES_NUMBERS 12
+/* Numbers of a line: the time, then of the canary and of stable in the order
+ * that they had before there were others, then each other group's. */
+#define SERIES_TIME    1
+#define SERIES_GROUP   4
+#define SERIES_ARM     (3 + SERIES_GROUP)
+#define SERIES_MOST    (SERIES_TIME + SERIES_GROUP                            \
+                        + SPEC_MAX_ARMS * SERIES_ARM)
+#define SERIES_DIGITS  12          /* of an int32_t, with what ends it */
+#define SERIES_LINE    24          /* what the time has more, and the end */
+
+
+static unsigned
+series_numbers(unsigned arm_count)
+{
+    return SERIES_TIME + SERIES_GROUP + arm_count * SERIES_ARM;
+}
+
+
+void
+series_init(series_t *series, unsigned arm_count)
+{
+    memset(series, 0, sizeof(series_t));
+    series->arm_count = arm_count;
+}
 
 
 static int32_t
@@ -75,6 +97,22 @@ series_thin(series_t *series)
 }
 
 
+static bool
+series_weighs(const series_t *series, const series_point_t *a,
+    const series_point_t *b)
+{
+    unsigned  i;
+
+    for (i = 0; i < series->arm_count; i++) {
+        if (a->arms[i].weight != b->arms[i].weight) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
 void
 series_add(series_t *series, const series_point_t *point)
 {
@@ -89,7 +127,7 @@ series_add(series_t *series, const series_point_t *point)
 
         if (point->at_ms <= last->at_ms
             || (point->at_ms - last->at_ms < series->interval_ms / 10 * 9
-                && point->weight == last->weight))
+                && series_weighs(series, point, last)))
         {
             return;
         }
@@ -103,14 +141,40 @@ series_add(series_t *series, const series_point_t *point)
 }
 
 
+static int64_t *
+series_put_group(int64_t *next, const series_group_t *group)
+{
+    *next++ = group->rate;
+    *next++ = group->errors;
+    *next++ = group->p50;
+    *next++ = group->p99;
+
+    return next;
+}
+
+
+static int64_t *
+series_put_judged(int64_t *next, const series_arm_t *arm)
+{
+    *next++ = arm->weight;
+    *next++ = arm->evidence;
+    *next++ = arm->safe;
+
+    return next;
+}
+
+
 char *
 series_text(const series_t *series)
 {
     char                  *text, *p;
-    unsigned               i;
+    int64_t                value[SERIES_MOST], *next;
+    unsigned               i, n, count;
     const series_point_t  *point;
 
-    text = malloc((series->count + 1) * SERIES_LINE);
+    count = series_numbers(series->arm_count);
+    text = malloc((series->count + 1) * (count * SERIES_DIGITS
+                                         + SERIES_LINE));
     if (text == NULL) {
         abort();
     }
@@ -119,14 +183,25 @@ series_text(const series_t *series)
 
     for (i = 0; i < series->count; i++) {
         point = &series->points[i];
-        p += sprintf(p, "%lld %d %d %d %d %d %d %d %d %d %d %d\n",
-                     (long long) point->at_ms, point->weight,
-                     point->evidence, point->safe,
-                     point->stable.rate, point->stable.errors,
-                     point->stable.p50, point->stable.p99,
-                     point->canary.rate, point->canary.errors,
-                     point->canary.p50, point->canary.p99);
+        next = value;
+        *next++ = point->at_ms;
+        next = series_put_judged(next, &point->arms[0]);
+        next = series_put_group(next, &point->stable);
+        next = series_put_group(next, &point->arms[0].traffic);
+
+        for (n = 1; n < series->arm_count; n++) {
+            next = series_put_judged(next, &point->arms[n]);
+            next = series_put_group(next, &point->arms[n].traffic);
+        }
+
+        for (n = 0; n < count; n++) {
+            p += sprintf(p, n == 0 ? "%lld" : " %lld", (long long) value[n]);
+        }
+
+        *p++ = '\n';
     }
+
+    *p = '\0';
 
     return text;
 }
@@ -155,38 +230,66 @@ series_number(const char **text, char end, int64_t *number)
 }
 
 
-static bool
-series_point(const char **text, series_point_t *point)
+static const int64_t *
+series_take_group(const int64_t *next, series_group_t *group)
 {
-    int64_t   value[SERIES_NUMBERS];
-    unsigned  i;
+    group->rate = (int32_t) *next++;
+    group->errors = (int32_t) *next++;
+    group->p50 = (int32_t) *next++;
+    group->p99 = (int32_t) *next++;
 
-    for (i = 0; i < SERIES_NUMBERS; i++) {
-        if (!series_number(text, i < SERIES_NUMBERS - 1 ? ' ' : '\n',
-                           &value[i])
+    return next;
+}
+
+
+static const int64_t *
+series_take_judged(const int64_t *next, series_arm_t *arm)
+{
+    arm->weight = (int32_t) *next++;
+    arm->evidence = (int32_t) *next++;
+    arm->safe = (int32_t) *next++;
+
+    return next;
+}
+
+
+static bool
+series_point(const char **text, unsigned arm_count, series_point_t *point)
+{
+    int64_t         value[SERIES_MOST];
+    unsigned        i, count;
+    const int64_t  *next;
+
+    count = series_numbers(arm_count);
+    memset(value, 0, sizeof(value));
+
+    for (i = 0; i < count; i++) {
+        if (!series_number(text, i < count - 1 ? ' ' : '\n', &value[i])
             || (i > 0 && (value[i] > INT32_MAX || value[i] < INT32_MIN)))
         {
             return false;
         }
     }
 
-    point->at_ms = value[0];
-    point->weight = (int32_t) value[1];
-    point->evidence = (int32_t) value[2];
-    point->safe = (int32_t) value[3];
-    point->stable = (series_group_t) { (int32_t) value[4],
-        (int32_t) value[5], (int32_t) value[6], (int32_t) value[7] };
-    point->canary = (series_group_t) { (int32_t) value[8],
-        (int32_t) value[9], (int32_t) value[10], (int32_t) value[11] };
+    next = value;
+    point->at_ms = *next++;
+    next = series_take_judged(next, &point->arms[0]);
+    next = series_take_group(next, &point->stable);
+    next = series_take_group(next, &point->arms[0].traffic);
+
+    for (i = 1; i < arm_count; i++) {
+        next = series_take_judged(next, &point->arms[i]);
+        next = series_take_group(next, &point->arms[i].traffic);
+    }
 
     return true;
 }
 
 
 void
-series_parse(const char *text, series_t *series)
+series_parse(const char *text, unsigned arm_count, series_t *series)
 {
-    memset(series, 0, sizeof(series_t));
+    series_init(series, arm_count);
 
     if (text == NULL
         || !series_number(&text, '\n', &series->interval_ms)
@@ -197,7 +300,8 @@ series_parse(const char *text, series_t *series)
 
     while (*text != '\0') {
         if (series->count == SERIES_MAX
-            || !series_point(&text, &series->points[series->count])
+            || !series_point(&text, arm_count,
+                             &series->points[series->count])
             || (series->count > 0
                 && series->points[series->count].at_ms
                    <= series->points[series->count - 1].at_ms))
@@ -212,7 +316,7 @@ series_parse(const char *text, series_t *series)
 
 invalid:
 
-    memset(series, 0, sizeof(series_t));
+    series_init(series, arm_count);
 }
 
 
@@ -226,31 +330,81 @@ series_value(int32_t value, double unit)
 }
 
 
-static cJSON *
-series_group_json(const series_t *series, bool canary)
+/* What of a point is shown: stable's traffic, or an arm's. */
+static const series_group_t *
+series_traffic(const series_point_t *point, int arm)
 {
-    cJSON                 *json, *rate, *errors, *p50, *p99;
+    return arm < 0 ? &point->stable : &point->arms[arm].traffic;
+}
+
+
+static bool
+series_put_traffic(cJSON *json, const series_t *series, int arm)
+{
+    cJSON                 *rate, *errors, *p50, *p99;
     unsigned               i;
     const series_group_t  *group;
 
-    json = cJSON_CreateObject();
     rate = cJSON_AddArrayToObject(json, "requests_per_second");
     errors = cJSON_AddArrayToObject(json, "error_rate");
     p50 = cJSON_AddArrayToObject(json, "p50_ms");
     p99 = cJSON_AddArrayToObject(json, "p99_ms");
 
     for (i = 0; i < series->count; i++) {
-        group = canary ? &series->points[i].canary
-                       : &series->points[i].stable;
+        group = series_traffic(&series->points[i], arm);
 
         if (!value_push(rate, cJSON_CreateNumber(group->rate / 100.0))
             || !value_push(errors, series_value(group->errors, 1e6))
             || !value_push(p50, series_value(group->p50, 1e3))
             || !value_push(p99, series_value(group->p99, 1e3)))
         {
-            cJSON_Delete(json);
-            return NULL;
+            return false;
         }
+    }
+
+    return true;
+}
+
+
+static bool
+series_put_evidence(cJSON *json, const series_t *series, unsigned number)
+{
+    cJSON               *weight, *evidence, *safe;
+    unsigned             i;
+    const series_arm_t  *arm;
+
+    weight = cJSON_AddArrayToObject(json, "weight");
+    evidence = cJSON_AddArrayToObject(json, "log_evidence");
+    safe = cJSON_AddArrayToObject(json, "log_safe");
+
+    for (i = 0; i < series->count; i++) {
+        arm = &series->points[i].arms[number];
+
+        if (!value_push(weight, cJSON_CreateNumber(arm->weight / 100.0))
+            || !value_push(evidence,
+                           cJSON_CreateNumber(arm->evidence / 1000.0))
+            || !value_push(safe, cJSON_CreateNumber(arm->safe / 1000.0)))
+        {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+cJSON *
+series_arm_json(const series_t *series, unsigned arm)
+{
+    cJSON  *json;
+
+    json = cJSON_CreateObject();
+
+    if (!series_put_evidence(json, series, arm)
+        || !series_put_traffic(json, series, (int) arm))
+    {
+        cJSON_Delete(json);
+        return NULL;
     }
 
     return json;
@@ -260,31 +414,29 @@ series_group_json(const series_t *series, bool canary)
 cJSON *
 series_json(const series_t *series)
 {
-    cJSON                 *json, *at, *weight, *evidence, *safe;
-    unsigned               i;
-    const series_point_t  *point;
+    cJSON     *json, *at, *stable, *canary;
+    unsigned   i;
 
     json = cJSON_CreateObject();
     at = cJSON_AddArrayToObject(json, "at_ms");
-    weight = cJSON_AddArrayToObject(json, "weight");
-    evidence = cJSON_AddArrayToObject(json, "log_evidence");
-    safe = cJSON_AddArrayToObject(json, "log_safe");
 
     for (i = 0; i < series->count; i++) {
-        point = &series->points[i];
-
-        if (!value_push(at, cJSON_CreateNumber((double) point->at_ms))
-            || !value_push(weight, cJSON_CreateNumber(point->weight / 100.0))
-            || !value_push(evidence,
-                           cJSON_CreateNumber(point->evidence / 1000.0))
-            || !value_push(safe, cJSON_CreateNumber(point->safe / 1000.0)))
+        if (!value_push(at, cJSON_CreateNumber(
+                                (double) series->points[i].at_ms)))
         {
             goto no_memory;
         }
     }
 
-    if (!value_put(json, "stable", series_group_json(series, false))
-        || !value_put(json, "canary", series_group_json(series, true)))
+    if (!series_put_evidence(json, series, 0)) {
+        goto no_memory;
+    }
+
+    stable = cJSON_AddObjectToObject(json, "stable");
+    canary = cJSON_AddObjectToObject(json, "canary");
+
+    if (!series_put_traffic(stable, series, -1)
+        || !series_put_traffic(canary, series, 0))
     {
         goto no_memory;
     }

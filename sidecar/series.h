@@ -1,7 +1,8 @@
 /*
  * A rollout's past in at most SERIES_MAX points: what was known at chosen
- * ticks.  When it is full every second point goes and the distance doubles,
- * so that a rollout of a week takes as much room as one of minutes.  Pure.
+ * ticks of stable and of each group that is judged.  When it is full every
+ * second point goes and the distance doubles, so that a rollout of a week
+ * takes as much room as one of minutes.  Pure.
  */
 
 #ifndef SERIES_H
@@ -11,6 +12,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "core/spec.h"
 #include "traffic.h"
 
 #define SERIES_MAX       240
@@ -25,36 +27,48 @@ typedef struct {
     int32_t  p99;
 } series_group_t;
 
+/* Of a group that is judged. */
 typedef struct {
-    int64_t         at_ms;
-    int32_t         weight;        /* of the canary, 0..10000 */
+    int32_t         weight;        /* 0..10000 */
     int32_t         evidence;      /* log of the odds, in 1/1000 */
     int32_t         safe;
+    series_group_t  traffic;
+} series_arm_t;
+
+typedef struct {
+    int64_t         at_ms;
     series_group_t  stable;
-    series_group_t  canary;
+    series_arm_t    arms[SPEC_MAX_ARMS];   /* [0] is the canary */
 } series_point_t;
 
 typedef struct {
     int64_t         interval_ms;   /* between points; 0: none yet */
+    unsigned        arm_count;     /* of each point, 1..SPEC_MAX_ARMS */
     unsigned        count;
     series_point_t  points[SERIES_MAX];
-} series_t;                        /* zeroed: empty */
+} series_t;
+
+/* An empty one. */
+void series_init(series_t *series, unsigned arm_count);
 
 void series_group(series_group_t *group, const traffic_t *traffic);
 /* The log of odds as a point has it; bounded. */
 int32_t series_log(double log_odds);
 
 /* Keeps the point if the last is an interval ago (or nearly: ticks come a
- * little early) or had another weight; one that is not after the last is
+ * little early) or had other weights; one that is not after the last is
  * dropped. */
 void series_add(series_t *series, const series_point_t *point);
 
 /* Lines of integers; to be freed by the caller. */
 char *series_text(const series_t *series);
-/* What is not such text (NULL too) leaves an empty series. */
-void series_parse(const char *text, series_t *series);
+/* What is not such text of so many groups (NULL too) leaves an empty
+ * series. */
+void series_parse(const char *text, unsigned arm_count, series_t *series);
 
-/* Columns of equal length for the API; NULL: no memory. */
+/* Columns of equal length for the API, of the time, stable and the canary;
+ * and those of one group with its weight and evidence.  NULL: no memory. */
 cJSON *series_json(const series_t *series);
+cJSON *series_arm_json(const series_t *series, unsigned arm);
 
 #endif

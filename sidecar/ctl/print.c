@@ -18,8 +18,11 @@ static void print_results(FILE *out, const cJSON *rollout);
 static void print_groups(FILE *out, const cJSON *rollout);
 static void print_group(FILE *out, const cJSON *rollout, const char *name,
     double weight, int width);
-static void print_judged(const cJSON *rollout, bool canary, double *requests,
-    double *errors);
+static void print_progress_group(FILE *out, const cJSON *rollout,
+    const char *name);
+static const cJSON *print_judgement(const cJSON *rollout, const char *name);
+static void print_judged(const cJSON *judgement, bool stable,
+    double *requests, double *errors);
 static void print_cell(FILE *out, int width, const char *format,
     double value);
 static double print_number(const cJSON *json, const char *name);
@@ -51,15 +54,17 @@ print_rollout(FILE *out, const cJSON *rollout)
 
     judgement = print_member(rollout, "judgement");
 
-    if (cJSON_IsObject(judgement)) {
+    if (cJSON_IsObject(print_member(rollout, "groups"))) {
+        print_results(out, rollout);
+
+    } else if (cJSON_IsObject(judgement)) {
         fprintf(out, "verdict  %s, odds %s, excess errors %.1f\n",
                 print_string(judgement, "verdict", "?", a, sizeof(a)),
                 print_string(judgement, "odds", "?", b, sizeof(b)),
                 print_number(judgement, "excess_errors"));
+        print_needed(out, judgement);
     }
 
-    print_needed(out, judgement);
-    print_results(out, rollout);
     print_nodes(out, rollout);
     print_groups(out, rollout);
 }
@@ -117,10 +122,8 @@ print_list(FILE *out, const cJSON *rollouts)
 void
 print_progress(FILE *out, const cJSON *rollout)
 {
-    char           a[PRINT_TEXT], b[PRINT_TEXT], canary[PRINT_TEXT];
-    double         n[2], e[2], p99[2];
-    unsigned       i;
-    const cJSON   *traffic, *judgement, *group;
+    char          a[PRINT_TEXT], b[PRINT_TEXT];
+    const cJSON  *group, *groups;
 
     print_string(rollout, "updated", "", a, sizeof(a));
     print_string(rollout, "waiting_for", "", b, sizeof(b));
@@ -130,20 +133,56 @@ print_progress(FILE *out, const cJSON *rollout)
             b[0] ? " for " : "", b);
     print_step(out, rollout);
 
-    print_string(rollout, "canary", "", canary, sizeof(canary));
+    groups = print_member(rollout, "groups");
+
+    if (cJSON_IsObject(groups)) {
+        cJSON_ArrayForEach(group, groups) {
+            print_progress_group(out, rollout, group->string);
+        }
+
+    } else {
+        print_progress_group(out, rollout,
+                             print_string(rollout, "canary", "", a,
+                                          sizeof(a)));
+    }
+
+    if (ctl_ended(rollout) || ctl_outcome(rollout) != CTL_OK
+        || strcmp(b, "node") == 0)
+    {
+        fprintf(out, "  %s",
+                print_string(rollout, "reason", "", a, sizeof(a)));
+    }
+
+    fputc('\n', out);
+}
+
+
+/* "  canary 812 requests, 0.12 % errors (stable 0.10 %), p99 9.1 ms (8.7)
+ * watching, odds 1 : 1"; of an experiment with the group's name and with how
+ * it ended, if it has. */
+static void
+print_progress_group(FILE *out, const cJSON *rollout, const char *name)
+{
+    char          a[PRINT_TEXT], b[PRINT_TEXT], clean[80];
+    double        n[2], e[2], p99[2];
+    unsigned      i;
+    const cJSON  *judgement, *traffic, *group;
+
+    judgement = print_judgement(rollout, name);
+    group = print_member(print_member(rollout, "groups"), name);
     traffic = print_member(rollout, "traffic");
+    print_string(rollout, "stable", "", a, sizeof(a));
 
     for (i = 0; i < 2; i++) {
-        print_judged(rollout, i == 0, &n[i], &e[i]);
-
-        group = print_member(traffic, i == 0 ? canary
-                             : print_string(rollout, "stable", "", a,
-                                            sizeof(a)));
-        p99[i] = print_number(group, "p99_ms");
+        print_judged(judgement, i == 1, &n[i], &e[i]);
+        p99[i] = print_number(print_member(traffic, i == 0 ? name : a),
+                              "p99_ms");
     }
 
     if (n[0] + n[1] > 0) {
-        fprintf(out, "  canary %.0f requests", n[0]);
+        fprintf(out, "  %s %.0f requests",
+                group == NULL ? "canary"
+                : utf8_clean(name, strlen(name), clean, sizeof(clean)), n[0]);
 
         if (n[0] > 0) {
             fprintf(out, ", %.2f %% errors", 100 * e[0] / n[0]);
@@ -162,24 +201,16 @@ print_progress(FILE *out, const cJSON *rollout)
         }
     }
 
-    judgement = print_member(rollout, "judgement");
-
     if (cJSON_IsObject(judgement)) {
-        fprintf(out, "  %s, odds %s",
-                print_string(judgement, "verdict", "?", a, sizeof(a)),
+        print_string(group, "result", "running", a, sizeof(a));
+
+        if (strcmp(a, "running") == 0) {
+            print_string(judgement, "verdict", "?", a, sizeof(a));
+        }
+
+        fprintf(out, "  %s, odds %s", a,
                 print_string(judgement, "odds", "?", b, sizeof(b)));
     }
-
-    print_string(rollout, "waiting_for", "", b, sizeof(b));
-
-    if (ctl_ended(rollout) || ctl_outcome(rollout) != CTL_OK
-        || strcmp(b, "node") == 0)
-    {
-        fprintf(out, "  %s",
-                print_string(rollout, "reason", "", a, sizeof(a)));
-    }
-
-    fputc('\n', out);
 }
 
 
@@ -352,20 +383,42 @@ print_needed(FILE *out, const cJSON *judgement)
 }
 
 
-/* Of an experiment. */
+/* Of an experiment: how each of its groups stands. */
 static void
 print_results(FILE *out, const cJSON *rollout)
 {
-    char          clean[80], a[PRINT_TEXT], b[PRINT_TEXT];
-    const cJSON  *group;
+    char          clean[80], a[PRINT_TEXT], b[PRINT_TEXT], c[PRINT_TEXT];
+    double        needed;
+    const cJSON  *group, *judgement;
 
     cJSON_ArrayForEach(group, print_member(rollout, "groups")) {
-        fprintf(out, "result   %s: %s, odds %s\n",
+        judgement = print_member(group, "judgement");
+
+        fprintf(out, "result   %s: %s",
                 utf8_clean(group->string, strlen(group->string), clean,
                            sizeof(clean)),
-                print_string(group, "result", "?", a, sizeof(a)),
-                print_string(print_member(group, "judgement"), "odds", "-",
-                             b, sizeof(b)));
+                print_string(group, "result", "?", a, sizeof(a)));
+
+        if (strcmp(a, "running") == 0 && cJSON_IsObject(judgement)) {
+            fprintf(out, " (%s)", print_string(judgement, "verdict", "?", c,
+                                               sizeof(c)));
+        }
+
+        fprintf(out, ", odds %s", print_string(judgement, "odds", "-", b,
+                                               sizeof(b)));
+
+        if (cJSON_IsObject(judgement)) {
+            fprintf(out, ", excess errors %.1f",
+                    print_number(judgement, "excess_errors"));
+        }
+
+        needed = print_number(judgement, "needed_requests");
+
+        if (strcmp(a, "running") == 0 && needed > 0) {
+            fprintf(out, ", safe after %.0f more requests", needed);
+        }
+
+        fputc('\n', out);
     }
 }
 
@@ -403,24 +456,28 @@ print_group(FILE *out, const cJSON *rollout, const char *name, double weight,
     bool          canary, stable;
     char          role[PRINT_TEXT], clean[80];
     double        requests, errors;
+    const char   *judged;
     const cJSON  *traffic;
 
-    canary = strcmp(name, print_string(rollout, "canary", "", role,
-                                       sizeof(role))) == 0;
-    stable = strcmp(name, print_string(rollout, "stable", "", role,
-                                       sizeof(role))) == 0;
-
-    fprintf(out, "%-*s  %-6s ", width,
-            utf8_clean(name, strlen(name), clean, sizeof(clean)),
-            canary ? "canary" : stable ? "stable" : "-");
-    fprintf(out, " %4.4g %%", weight);
-
+    print_string(rollout, "canary", "", role, sizeof(role));
+    judged = print_judgement(rollout, name) != NULL ? name : role;
+    canary = strcmp(name, judged) == 0;
+    stable = strcmp(name, print_string(rollout, "stable", "", clean,
+                                       sizeof(clean))) == 0;
     requests = NAN;
     errors = NAN;
 
     if (canary || stable) {
-        print_judged(rollout, canary, &requests, &errors);
+        print_judged(print_judgement(rollout, judged), !canary, &requests,
+                     &errors);
     }
+
+    fprintf(out, "%-*s  %-6s ", width,
+            utf8_clean(name, strlen(name), clean, sizeof(clean)),
+            !canary ? stable ? "stable" : "-"
+            : cJSON_IsObject(print_member(rollout, "groups")) ? "group"
+            : "canary");
+    fprintf(out, " %4.4g %%", weight);
 
     traffic = print_member(print_member(rollout, "traffic"), name);
 
@@ -438,18 +495,38 @@ print_group(FILE *out, const cJSON *rollout, const char *name, double weight,
 }
 
 
+/* What is known of a group that is compared with stable: of the canary, or of
+ * one of an experiment; NULL of others. */
+static const cJSON *
+print_judgement(const cJSON *rollout, const char *name)
+{
+    char          canary[PRINT_TEXT];
+    const cJSON  *groups;
+
+    groups = print_member(rollout, "groups");
+
+    if (cJSON_IsObject(groups)) {
+        return print_member(print_member(groups, name), "judgement");
+    }
+
+    return strcmp(name, print_string(rollout, "canary", "", canary,
+                                     sizeof(canary))) == 0
+           ? print_member(rollout, "judgement") : NULL;
+}
+
+
 /* judgement.requests is [canary, its errors, stable, its errors]. */
 static void
-print_judged(const cJSON *rollout, bool canary, double *requests,
+print_judged(const cJSON *judgement, bool stable, double *requests,
     double *errors)
 {
     const cJSON  *list;
 
-    list = print_member(print_member(rollout, "judgement"), "requests");
+    list = print_member(judgement, "requests");
 
     *requests = cJSON_GetNumberValue(cJSON_GetArrayItem(list,
-                                                        canary ? 0 : 2));
-    *errors = cJSON_GetNumberValue(cJSON_GetArrayItem(list, canary ? 1 : 3));
+                                                        stable ? 2 : 0));
+    *errors = cJSON_GetNumberValue(cJSON_GetArrayItem(list, stable ? 3 : 1));
 }
 
 

@@ -6,7 +6,7 @@ import { confirm } from './dialog.js';
 import { fill, h, panel, table, text } from './dom.js';
 import * as format from './format.js';
 import { harmAt, oddsMeter } from './parts.js';
-import { verdict } from './states.js';
+import { colorOf, verdict, weightOf } from './states.js';
 
 const SHOWN = 12;
 
@@ -111,16 +111,18 @@ export function groupsPanel() {
       const groups = Object.entries(r.groups ?? {});
 
       el.hidden = groups.length === 0;
-      fill(box, groups.map(([name, g]) => [name, g, r.traffic[name]]), () =>
+      fill(box, groups.map(([name, g]) => [name, g, r.traffic[name],
+        weightOf(r, name)]), () =>
         table('Groups', ['Group', '#Share', 'Odds against it', '#Requests',
-          '#Errors', '#p99', 'Result'], groups.map(([name, group]) => {
+          '#Errors', '#p99', 'Result'], groups.map(([name, group], i) => {
           const meter = meters.get(name) ?? oddsMeter();
           const judged = group.judgement;
 
           meters.set(name, meter);
           meter.update(judged?.log_evidence ?? 0, harmAt(r));
-          return h('tr', {}, h('th', { scope: 'row' }, name),
-            h('td', { class: 'num' }, format.weight(r.weights[name] ?? 0)),
+          return h('tr', {}, h('th', { scope: 'row' },
+            h('span', { class: 'swatch', 'data-color': colorOf(i) }), name),
+            h('td', { class: 'num' }, format.weight(weightOf(r, name))),
             h('td', {}, judged?.odds ?? '–', meter.el),
             h('td', { class: 'num' }, format.count(judged?.requests[0])),
             h('td', { class: 'num' },

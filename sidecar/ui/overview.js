@@ -7,8 +7,8 @@ import * as format from './format.js';
 import { stopButton } from './freeze.js';
 import { rollback } from './gates.js';
 import { harmAt, oddsMeter, splitBar } from './parts.js';
-import { active, badge, canaryWeight, stateText, verdict }
-  from './states.js';
+import { active, badge, judged, judgementOf, nearest, stateText, verdict,
+  weightsText } from './states.js';
 
 const LATEST = 25;
 
@@ -20,6 +20,8 @@ class Card {
     this.meter = oddsMeter();
     this.badge = h('span');
     this.odds = h('strong', { class: 'number' });
+    this.against = h('span', { class: 'label' });
+    this.whose = h('span', { class: 'label' });
     this.weight = h('strong', { class: 'number' });
     this.facts = h('p', { class: 'facts' });
     this.reason = h('p', { class: 'reason' });
@@ -35,30 +37,35 @@ class Card {
           `${rollout.upstream} ${rollout.version}`)),
         this.badge, this.commands.el),
       h('div', { class: 'card-body' },
-        h('div', {}, h('span', { class: 'label' }, 'odds against it'),
-          this.odds, this.meter.el),
-        h('div', {}, h('span', { class: 'label' }, 'canary weight'),
-          this.weight, this.split.el)),
+        h('div', {}, this.against, this.odds, this.meter.el),
+        h('div', {}, this.whose, this.weight, this.split.el)),
       this.facts, this.reason, this.told);
   }
 
   update(rollout) {
-    const { stable, canary, judgement, nodes, traffic } = rollout;
-    const weight = canaryWeight(rollout);
+    const { stable, groups, nodes, traffic } = rollout;
+    const names = judged(rollout);
+    const first = nearest(rollout);
+    const judgement = judgementOf(rollout, first);
     const log = judgement?.log_evidence ?? 0;
+    const each = (member, show) => names.map((name) => (names.length > 1
+      ? `${name} ` : '') + show(traffic[name]?.[member])).join(', ');
 
     this.rollout = rollout;
     fill(this.badge, [rollout.state, rollout.waiting_for],
       () => badge(rollout));
     text(this.odds, judgement ? judgement.odds : '–');
     this.meter.update(log, harmAt(rollout));
-    text(this.weight, `${canary} ${format.weight(weight)}`);
-    this.split.update(stable, canary, weight);
+    text(this.against, groups ? `odds against ${first}` : 'odds against it');
+    text(this.whose, names.length > 1 ? 'weight of all groups'
+      : 'canary weight');
+    text(this.weight, weightsText(rollout));
+    this.split.update(rollout);
     text(this.facts, [
       `step ${Math.min(rollout.step + 1, rollout.steps)} of ${rollout.steps}`,
-      `errors ${format.rate(traffic[canary]?.error_rate)} (stable ${
+      `errors ${each('error_rate', format.rate)} (stable ${
         format.rate(traffic[stable]?.error_rate)})`,
-      `p99 ${format.ms(traffic[canary]?.p99_ms)} (stable ${
+      `p99 ${each('p99_ms', format.ms)} (stable ${
         format.ms(traffic[stable]?.p99_ms)})`,
       `${nodes.confirmed} of ${nodes.live} nodes`,
       `since ${format.duration(now() - Date.parse(rollout.created))}`,
@@ -100,7 +107,8 @@ function rolloutRow(rollout) {
     h('th', { scope: 'row' }, h('a', { href: `#/rollouts/${rollout.id}` },
       `${rollout.upstream} ${rollout.version}`)),
     h('td', {}, badge(rollout)),
-    h('td', {}, `${rollout.stable} → ${rollout.canary}`),
+    h('td', {}, `${rollout.stable} → ${
+      judged(rollout).join(', ')}`),
     h('td', { class: 'wide' }, rollout.reason),
     h('td', {}, rollout.actor),
     h('td', { class: 'num' }, format.when(rollout.created)),

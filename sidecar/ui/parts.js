@@ -1,19 +1,28 @@
 // What several views show: bars, comparisons.
 
-import { h, text } from './dom.js';
+import { fill, h, text } from './dom.js';
 import * as format from './format.js';
+import { colorOf, judged, weightOf } from './states.js';
 
-/** How the traffic is split: canary's weight on a bar. */
+/** How the traffic is split: each judged group's weight on a bar. */
 export function splitBar() {
-  const part = h('span', { class: 'part' });
-  const el = h('div', { class: 'split', role: 'img' }, part);
+  const el = h('div', { class: 'split', role: 'img' });
 
   return {
     el,
-    update(stable, canary, weight) {
-      part.style.width = `${weight}%`;
-      el.setAttribute('aria-label', `${canary} ${format.weight(weight)}, ${
-        stable} ${format.weight(100 - weight)}`);
+    update(rollout) {
+      const names = judged(rollout);
+      const weights = names.map((name) => weightOf(rollout, name));
+      const rest = weights.reduce((a, b) => a - b, 100);
+
+      fill(el, names, () => names.map((name, i) =>
+        h('span', { class: 'part', 'data-color': colorOf(i) })));
+      weights.forEach((weight, i) => {
+        el.children[i].style.width = `${weight}%`;
+      });
+      el.setAttribute('aria-label', [...names.map((name, i) =>
+        `${name} ${format.weight(weights[i])}`),
+      `${rollout.stable} ${format.weight(rest)}`].join(', '));
     },
   };
 }
@@ -58,27 +67,34 @@ const MEASURES = [
   ['p99', 'p99_ms', format.ms],
 ];
 
-/** Both groups side by side, over the last seconds. */
+/** Stable and what is compared with it side by side, over the last
+ * seconds. */
 export function compare() {
-  const cells = MEASURES.map(() => [h('td'), h('td')]);
-  const heads = [h('th', { scope: 'col' }), h('th', { scope: 'col' })];
-  const el = h('table', { class: 'compare' },
-    h('caption', { class: 'hidden' }, 'Both groups over the last seconds'),
-    h('thead', {}, h('tr', {}, h('td'), heads)),
-    h('tbody', {}, MEASURES.map(([name], i) => h('tr', {},
-      h('th', { scope: 'row' }, name), cells[i]))));
+  const box = h('div');
+  let cells = [];
 
   return {
-    el,
+    el: box,
     update(rollout) {
-      const names = [rollout.stable, rollout.canary];
+      const names = [rollout.stable, ...judged(rollout)];
+      const several = names.length > 2;
 
-      names.forEach((name, n) => {
-        text(heads[n], `${name} (${n === 0 ? 'stable' : 'canary'})`);
-        MEASURES.forEach(([, member, show], i) => {
-          text(cells[i][n], show(rollout.traffic[name]?.[member]));
-        });
+      fill(box, names, () => {
+        cells = MEASURES.map(() => names.map(() => h('td')));
+
+        return h('div', { class: 'scroll', tabindex: several && 0,
+          role: several && 'region',
+          aria: several ? { label: 'All groups' } : {} },
+        h('table', { class: 'compare' }, h('caption', { class: 'hidden' },
+          `${several ? 'All' : 'Both'} groups over the last seconds`),
+        h('thead', {}, h('tr', {}, h('td'), names.map((name, i) =>
+          h('th', { scope: 'col' }, `${name}${i === 0 ? ' (stable)'
+            : several ? '' : ' (canary)'}`)))),
+        h('tbody', {}, MEASURES.map(([label], i) => h('tr', {},
+          h('th', { scope: 'row' }, label), cells[i])))));
       });
+      MEASURES.forEach(([, member, show], i) => names.forEach((name, n) =>
+        text(cells[i][n], show(rollout.traffic[name]?.[member]))));
     },
   };
 }

@@ -3,9 +3,9 @@
 import { Chart } from './charts.js';
 import { h } from './dom.js';
 import * as format from './format.js';
+import { colorOf } from './states.js';
 
 const STABLE = '--stable';
-const CANARY = '--canary';
 const LOWEST = 0.01;                // odds below it are drawn there
 const DASHES = [3, 4];
 
@@ -21,22 +21,41 @@ function power(value) {
     : exponent < 5 ? `1 : ${10 ** exponent}` : `10^${exponent}`;
 }
 
+/** The lines of the odds: of one group harm and safety have their own
+ * colours, several have the groups'. */
+function oddsLines(groups) {
+  return groups.length === 1 ? [
+    { label: 'harm', color: '--harm', show: shown },
+    { label: 'safe', color: '--safe', show: shown, dash: DASHES },
+  ] : [
+    ...groups.map((name, i) => ({ label: `${name} harm`, color: colorOf(i),
+      show: shown })),
+    ...groups.map((name, i) => ({ label: `${name} safe`, color: colorOf(i),
+      show: shown, dash: DASHES, width: 1.5 })),
+  ];
+}
+
 export class RolloutCharts {
-  /** @param {{stable: string, canary: string, harmAt: number,
-   *           safeAt: number, sync: string}} names  log odds */
-  constructor({ stable, canary, harmAt, safeAt, sync }) {
-    const s = `${stable} (stable)`;
-    const c = `${canary} (canary)`;
+  /** @param {{stable: string, groups: string[], harmAt: number,
+   *           safeAt: number, sync: string}} names  log odds; groups: the
+   *   canary, or those of an experiment */
+  constructor({ stable, groups, harmAt, safeAt, sync }) {
+    const several = groups.length > 1;
+    /** A line for stable and for each group. */
+    const lines = (more, suffix) => [[stable, STABLE, ' (stable)'],
+      ...groups.map((name, i) => [name, colorOf(i), several ? ''
+        : ' (canary)'])].map(([name, color, role], i) => ({
+      label: `${name}${suffix ?? role}`, color, ...more(i) }));
 
     this.limits = [Math.exp(harmAt), Math.exp(safeAt)];
 
     this.evidence = new Chart({
       title: 'Evidence', sync,
-      note: `Odds, log scale. Reverted at ${format.odds(harmAt)
-      } (dashed), shown to be safe at ${format.odds(safeAt)} (dotted).`,
+      note: `Odds, log scale. ${several ? 'A group is taken out'
+        : 'Reverted'} at ${format.odds(harmAt)} (dashed), shown to be safe at ${
+        format.odds(safeAt)} (dotted).`,
       lines: [
-        { label: 'harm', color: '--harm', show: shown },
-        { label: 'safe', color: '--safe', show: shown, dash: DASHES },
+        ...oddsLines(groups),
         { label: 'reverts at', color: '--harm', dash: [9, 5], width: 1.5,
           show: shown, quiet: true },
         { label: 'safe at', color: '--safe', dash: [2, 5], width: 1.5,
@@ -48,41 +67,29 @@ export class RolloutCharts {
     });
     this.weight = new Chart({
       title: 'Weight', sync,
-      lines: [
-        { label: s, color: STABLE, step: true, show: format.weight },
-        { label: c, color: CANARY, step: true, show: format.weight },
-      ],
+      lines: lines(() => ({ step: true, show: format.weight })),
       y: { range: [0, 100] },
       yValues: (v) => `${v} %`,
     });
     this.errors = new Chart({
       title: 'Error rate', sync,
-      lines: [
-        { label: s, color: STABLE, show: format.rate },
-        { label: c, color: CANARY, show: format.rate },
-      ],
+      lines: lines(() => ({ show: format.rate })),
       y: { range: (u, min, max) => [0, Math.max(0.01, (max ?? 0) * 1.15)] },
       yValues: (v) => `${Number((v * 100).toFixed(2))} %`,
     });
     this.latency = new Chart({
       title: 'Latency, p50 and p99', sync,
       lines: [
-        { label: `${stable} p99`, color: STABLE, show: format.ms },
-        { label: `${canary} p99`, color: CANARY, show: format.ms },
-        { label: `${stable} p50`, color: STABLE, dash: DASHES, width: 1.5,
-          show: format.ms },
-        { label: `${canary} p50`, color: CANARY, dash: DASHES, width: 1.5,
-          show: format.ms },
+        ...lines(() => ({ show: format.ms }), ' p99'),
+        ...lines(() => ({ dash: DASHES, width: 1.5, show: format.ms }),
+          ' p50'),
       ],
       y: { range: (u, min, max) => [0, Math.max(1, (max ?? 0) * 1.15)] },
       yValues: (v) => (v >= 1000 ? `${v / 1000} s` : `${v} ms`),
     });
     this.requests = new Chart({
       title: 'Requests', sync,
-      lines: [
-        { label: s, color: STABLE, show: format.perSecond },
-        { label: c, color: CANARY, show: format.perSecond },
-      ],
+      lines: lines(() => ({ show: format.perSecond })),
       y: { range: (u, min, max) => [0, Math.max(1, (max ?? 0) * 1.15)] },
       yValues: (v) => `${v}/s`,
     });
@@ -90,10 +97,8 @@ export class RolloutCharts {
     this.distribution = new Chart({
       title: 'Latency distribution',
       note: 'Share of requests by latency, over the last seconds.',
-      lines: [
-        { label: s, color: STABLE, bars: -1, show: format.rate },
-        { label: c, color: CANARY, bars: 1, show: format.rate },
-      ],
+      lines: lines((i) => ({ show: format.rate, ...several
+        ? { step: true } : { bars: i === 0 ? -1 : 1 } })),
       x: {
         label: 'Latency',
         show: (i) => `${format.ms(this.edges.from[i])} to ${
@@ -105,35 +110,37 @@ export class RolloutCharts {
       y: { range: (u, min, max) => [0, Math.max(0.05, (max ?? 0) * 1.1)] },
       yValues: (v) => `${Number((v * 100).toFixed(1))} %`,
     });
+    this.groups = groups;
     this.all = [this.evidence, this.weight, this.errors, this.latency,
       this.distribution, this.requests];
-    this.el = h('div', { class: 'charts' }, this.all.map((c2) => c2.el));
+    this.el = h('div', { class: 'charts' }, this.all.map((c) => c.el));
   }
 
   /** @param {import('./series.js').Series} series */
   update(series) {
     const at = series.column((p) => p.at);
-    const group = (name, member) => series.column((p) => p[name][member]);
+    const judged = (pick) => this.groups.map((name, i) =>
+      series.column((p) => pick(p.groups[i])));
+    const all = (member) => [series.column((p) => p.stable[member]),
+      ...judged((g) => g[member])];
 
-    this.evidence.set([at, series.column((p) => drawn(p.evidence)),
-      series.column((p) => drawn(p.safe)),
+    this.evidence.set([at, ...judged((g) => drawn(g.evidence)),
+      ...judged((g) => drawn(g.safe)),
       at.map(() => this.limits[0]), at.map(() => this.limits[1])]);
-    this.weight.set([at, series.column((p) => 100 - p.weight),
-      series.column((p) => p.weight)]);
-    this.errors.set([at, group('stable', 'error_rate'),
-      group('canary', 'error_rate')]);
-    this.latency.set([at, group('stable', 'p99_ms'),
-      group('canary', 'p99_ms'), group('stable', 'p50_ms'),
-      group('canary', 'p50_ms')]);
-    this.requests.set([at, group('stable', 'requests_per_second'),
-      group('canary', 'requests_per_second')]);
+    this.weight.set([at, series.column((p) => p.groups
+      .reduce((rest, g) => rest - g.weight, 100)),
+    ...judged((g) => g.weight)]);
+    this.errors.set([at, ...all('error_rate')]);
+    this.latency.set([at, ...all('p99_ms'), ...all('p50_ms')]);
+    this.requests.set([at, ...all('requests_per_second')]);
   }
 
   /** The histograms of GET series. */
   distribute(latency) {
     this.edges = { from: latency.from_ms, to: latency.to_ms };
     this.distribution.set([latency.from_ms.map((v, i) => i),
-      latency.stable, latency.canary]);
+      latency.stable, ...latency.groups ? Object.values(latency.groups)
+        : [latency.canary]]);
   }
 
   end() {

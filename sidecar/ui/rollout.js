@@ -9,23 +9,25 @@ import { gatesPanel, groupsPanel } from './gates.js';
 import { compare, harmAt, oddsMeter, progress, splitBar } from './parts.js';
 import { RolloutCharts } from './rollout-charts.js';
 import { eventsPanel, nodesPanel, stepsPanel } from './rollout-parts.js';
-import { Series, present, recorded } from './series.js';
-import { active, badge, canaryWeight, stateText, verdict }
-  from './states.js';
+import { Series, groupsOf, present, recorded } from './series.js';
+import { active, badge, judged, judgementOf, nearest, stateText, verdict,
+  weightsText } from './states.js';
 
 const SERIES_MS = 3000;
 
 function tile(label, ...content) {
-  return h('div', { class: 'tile' }, h('dt', {}, label),
-    h('dd', {}, content));
+  return h('div', { class: 'tile' }, label.nodeType ? label
+    : h('dt', {}, label), h('dd', {}, content));
 }
 
 /** State and odds, before anything else. */
 function summary() {
   const state = h('span', { class: 'state' });
   const since = h('span', { class: 'soft' });
+  const against = h('dt');
+  const whose = h('dt');
   const odds = h('strong', { class: 'number' });
-  const judged = h('span', { class: 'soft' });
+  const found = h('span', { class: 'soft' });
   const meter = oddsMeter();
   const weight = h('strong', { class: 'number' });
   const split = splitBar();
@@ -39,27 +41,34 @@ function summary() {
   return {
     el: h('dl', { class: 'tiles' },
       tile('State', state, since),
-      tile('Odds against the canary', odds, judged, meter.el),
-      tile('Canary weight', weight, split.el, measured),
+      tile(against, odds, found, meter.el),
+      tile(whose, weight, split.el, measured),
       tile('Step', step, held, bar.el),
       tile('Nodes', nodes, nodesNote)),
     update(r) {
-      const log = r.judgement?.log_evidence ?? 0;
-      const share = canaryWeight(r);
+      const names = judged(r);
+      const first = nearest(r);
+      const judgement = judgementOf(r, first);
+      const log = judgement?.log_evidence ?? 0;
+      const measures = names.map((name) => r.measured_weights?.[name])
+        .filter((share) => share !== undefined);
 
       fill(state, [r.state, r.waiting_for], () => badge(r));
       text(since, active(r)
         ? `for ${format.duration(now() - Date.parse(r.entered ?? r.created))}`
         : format.when(r.finished));
-      text(odds, r.judgement ? r.judgement.odds : '–');
-      text(judged, `${verdict(r.judgement)}; reverts at ${
-        format.odds(harmAt(r))}`);
+      text(against, `Odds against ${r.groups ? first : 'the canary'}${
+        names.length > 1 ? ', the highest' : ''}`);
+      text(odds, judgement ? judgement.odds : '–');
+      text(found, `${verdict(judgement)}; ${r.groups ? 'taken out'
+        : 'reverts'} at ${format.odds(harmAt(r))}`);
       meter.update(log, harmAt(r));
-      text(weight, `${r.canary} ${format.weight(share)}`);
-      text(measured, active(r) && r.measured_weights?.[r.canary]
-        !== undefined ? `measured ${
-          format.weight(r.measured_weights[r.canary])}` : '');
-      split.update(r.stable, r.canary, share);
+      text(whose, names.length > 1 ? 'Weight of all groups'
+        : 'Canary weight');
+      text(weight, weightsText(r));
+      text(measured, active(r) && measures.length > 0 ? `measured ${
+        format.weight(measures.reduce((a, b) => a + b))}` : '');
+      split.update(r);
       text(step, r.state === 'baking' ? 'bake'
         : `${Math.min(r.step + 1, r.steps)} of ${r.steps}`);
       text(held, r.step_hold_ms > 0 && active(r)
@@ -152,7 +161,8 @@ export function rollout(page, id) {
     last = fresh;
     page.title(`${word} · ${fresh.upstream} ${fresh.version}`);
     text(title, `${fresh.upstream} ${fresh.version || fresh.id}`);
-    text(facts, `${fresh.id} · ${fresh.stable} → ${fresh.canary} · ${
+    text(facts, `${fresh.id} · ${fresh.stable} → ${
+      judged(fresh).join(', ')} · ${
       fresh.spec.strategy}${fresh.target ? ` · at ${fresh.target}` : ''} · ${
       [fresh.environment, fresh.commit, fresh.build && `build ${fresh.build}`,
         fresh.ticket].filter(Boolean).map((x) => `${x} · `).join('')}started ${format.when(fresh.created)}${
@@ -164,8 +174,8 @@ export function rollout(page, id) {
     gated = gates.update(fresh);
     tiles.update(fresh);
     compared.update(fresh);
-    text(both.firstChild, active(fresh) ? 'Both groups now'
-      : 'Both groups at the end');
+    text(both.firstChild, `${judged(fresh).length > 1 ? 'All' : 'Both'
+    } groups ${active(fresh) ? 'now' : 'at the end'}`);
     steps.update(fresh);
     buttons.update();
     text(spec, JSON.stringify(fresh.spec, null, 2));
@@ -188,7 +198,7 @@ export function rollout(page, id) {
 
     if (!charts) {
       charts = new RolloutCharts({ stable: answer.stable_group,
-        canary: answer.canary_group, harmAt: answer.harm_at,
+        groups: groupsOf(answer), harmAt: answer.harm_at,
         safeAt: answer.safe_at, sync: id });
       chartsBox.append(charts.el);
     }

@@ -2,6 +2,7 @@
 
 import { h } from './dom.js';
 import { forbidden } from './api.js';
+import * as format from './format.js';
 
 export const ENDED = ['succeeded', 'aborted'];
 
@@ -30,22 +31,60 @@ export function badge(rollout) {
     stateText(rollout));
 }
 
-/** The canary's weight: of one that has ended, the one it ended with. */
-export function canaryWeight(rollout) {
+/** The groups that are compared with stable: the canary, or those of an
+ * experiment. */
+export function judged(rollout) {
+  return rollout.groups ? Object.keys(rollout.groups) : [rollout.canary];
+}
+
+/** The judgement of one of them. */
+export function judgementOf(rollout, name) {
+  return rollout.groups ? rollout.groups[name].judgement : rollout.judgement;
+}
+
+/** Whose odds are the highest, of those that are still in. */
+export function nearest(rollout) {
+  const log = (name) => judgementOf(rollout, name)?.log_evidence ?? -Infinity;
+  const names = judged(rollout);
+  const running = names.filter((name) => rollout.groups?.[name].result
+    === 'running');
+
+  return (running.length > 0 ? running : names)
+    .reduce((a, b) => (log(b) > log(a) ? b : a));
+}
+
+const COLORS = ['--canary', '--group-2', '--group-3', '--group-4',
+  '--group-5', '--group-6', '--group-7'];
+
+/** The colour of the number-th of judged(): a property of app.css. */
+export const colorOf = (number) => COLORS[number % COLORS.length];
+
+/** A group's weight: of a rollout that has ended, the one it ended with. */
+export function weightOf(rollout, name) {
   switch (rollout.state) {
   case 'aborted':
     return 0;
   case 'succeeded':
-    if (rollout.spec.groups) {
+    if (rollout.groups) {
       return rollout.spec.on_success === 'keep'
-        ? rollout.spec.groups[rollout.canary] ?? 0 : 0;
+        && !['harm', 'budget'].includes(rollout.groups[name].result)
+        ? rollout.spec.groups[name] ?? 0 : 0;
     }
     return rollout.spec.on_success === 'keep'
       ? (rollout.spec.steps?.at(-1)?.weight ?? 100)
         - (rollout.spec.holdback ?? 0) : 100;
   default:
-    return rollout.weights[rollout.canary] ?? 0;
+    return rollout.weights[name] ?? 0;
   }
+}
+
+/** "green 10 %", or "3 groups 40 %". */
+export function weightsText(rollout) {
+  const names = judged(rollout);
+  const sum = names.reduce((all, name) => all + weightOf(rollout, name), 0);
+
+  return `${names.length > 1 ? `${names.length} groups` : names[0]} ${
+    format.weight(sum)}`;
 }
 
 const VERDICTS = {

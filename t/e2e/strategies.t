@@ -118,7 +118,27 @@ subtest 'an experiment' => sub {
     is weights()->{green}, 20, 'the other keeps its share';
     is weights()->{blue}, 80, 'stable has the rest';
 
+    my ($rc, $status) = canaryctl($canaryd, 'status', $rollout->{id});
+    is $rc, 0, 'canaryctl status';
+    like $status, qr/^result   green: running \(\w+\), odds 1 : /m,
+        'has the group that goes on';
+    like $status, qr/^result   red: harm, odds 1 : \d+, excess errors \d/m,
+        'and the one that is out';
+    unlike $status, qr/^verdict /m, 'no verdict of one for all';
+    my $number = qr/[\d.]+/;
+    like $status, qr/^$_->[0] +$_->[1] +$_->[2] %(?: +$number){9}$/m,
+        "the health of $_->[0]"
+        for ['blue', 'stable', 80], ['green', 'group', 20],
+            ['red', 'group', 0];
+
     $seen = ended($rollout);
+    ($rc, my $watched) = canaryctl($canaryd, 'watch', $rollout->{id});
+    is $rc, 0, 'canaryctl watch';
+    like $watched, qr/\ \ green\ \d+\ requests,\ 0\.00\ %\ errors
+        .*?\ \ (?:safe|undecided),\ odds\ 1\ :\ \d
+        .*?\ \ red\ \d+\ requests,\ \d\d\.\d\d\ %\ errors
+        .*?\ \ harm,\ odds\ 1\ :\ \d/x, 'has both' or diag $watched;
+
     is $seen->{state}, 'succeeded', 'it ended' or diag $seen->{reason};
     like $seen->{groups}{green}{result}, qr/^(safe|undecided)$/,
         "a result: $seen->{groups}{green}{result}";
@@ -140,6 +160,37 @@ subtest 'an experiment' => sub {
     cmp_ok abs($data->{limits}{log_harm} - log(2 / 0.01)), '<', 0.001,
         'alpha is shared out';
     ok !$data->{evidence}, 'no evidence of the whole';
+
+    my $past = $canaryd->get("/v1/rollouts/$rollout->{id}/series")->{json};
+    my $points = $past->{series};
+    my $n = @{ $points->{at_ms} };
+    cmp_ok $n, '>', 3, 'the past has points';
+    is_deeply [sort keys %{ $points->{groups} }], [qw(green red)],
+        'of each group';
+    for my $group (qw(green red)) {
+        my $its = $points->{groups}{$group};
+        is_deeply { map { $_ => scalar @{ $its->{$_} } } keys %$its },
+            { map { $_ => $n } qw(weight log_evidence log_safe error_rate
+                requests_per_second p50_ms p99_ms) }, "$group: all columns";
+        cmp_ok abs($its->{$_}[-1] - $seen->{groups}{$group}{judgement}{$_}),
+            '<', 0.002, "$group: $_ as the rollout has it"
+            for qw(log_evidence log_safe);
+        ok exists $past->{latency}{groups}{$group}
+            && @{ $past->{latency}{groups}{$group} }
+                == @{ $past->{latency}{from_ms} }, "$group: its latency";
+    }
+    ok((grep { $_ == 20 } @{ $points->{groups}{red}{weight} }),
+        'red had its share');
+    is $points->{groups}{red}{weight}[-1], 0, 'and lost it';
+    ok((grep { ($_ // 0) > 0.2 } @{ $points->{groups}{red}{error_rate} }),
+        'for its errors');
+    ok !(grep { ($_ // 0) > 0 } @{ $points->{groups}{green}{error_rate} }),
+        'which green had none of';
+    my $first = $past->{canary_group};
+    is_deeply $points->{canary}{error_rate},
+        $points->{groups}{$first}{error_rate}, 'the canary is the first';
+    is_deeply $points->{$_}, $points->{groups}{$first}{$_}, "and its $_"
+        for qw(weight log_evidence log_safe);
 
     my $explained = $canaryd->get("/v1/rollouts/$rollout->{id}/explain")
         ->{json};

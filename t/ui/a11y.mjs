@@ -143,3 +143,41 @@ export function small() {
     .filter(([, box]) => box.width > 0 && (box.height < 24 || box.width < 20))
     .map(([el]) => el.outerHTML.slice(0, 100));
 }
+
+/** Colours of the charts' groups that look alike (their distance in OKLab),
+ * or are faint on a panel (WCAG 2.2, 1.4.11). */
+export function alike() {
+  const style = getComputedStyle(document.documentElement);
+  const linear = (name) => {
+    const hex = style.getPropertyValue(name).trim();
+
+    return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
+      .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  };
+  const light = (name) => linear(name).reduce((sum, c, i) =>
+    sum + c * [0.2126, 0.7152, 0.0722][i], 0.05);
+  const times = (matrix, v) => matrix.map((row) =>
+    row.reduce((sum, m, i) => sum + m * v[i], 0));
+  const lab = (name) => times([[0.21045, 0.79362, -0.00407],
+    [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]],
+  times([[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074],
+    [0.0883, 0.28172, 0.62998]], linear(name)).map(Math.cbrt));
+  const names = ['--stable', '--canary', ...[2, 3, 4, 5, 6, 7]
+    .map((n) => `--group-${n}`)];
+  const bad = [];
+
+  names.forEach((a, i) => {
+    const ratio = [light(a), light('--panel')].sort((x, y) => y - x);
+
+    if (!(ratio[0] / ratio[1] >= 3)) {
+      bad.push(`${a} is faint`);
+    }
+    for (const b of names.slice(i + 1)) {
+      if (!(Math.hypot(...lab(a)
+        .map((v, k) => v - lab(b)[k])) >= 0.15)) {
+        bad.push(`${a} and ${b} look alike`);
+      }
+    }
+  });
+  return bad;
+}

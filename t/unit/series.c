@@ -18,10 +18,10 @@ point_of(int64_t at_ms, int32_t weight)
 
     memset(&point, 0, sizeof(point));
     point.at_ms = at_ms;
-    point.weight = weight;
-    point.evidence = -1234;
+    point.arms[0].weight = weight;
+    point.arms[0].evidence = -1234;
     point.stable.rate = 5;
-    point.canary.errors = SERIES_NONE;
+    point.arms[0].traffic.errors = SERIES_NONE;
 
     return point;
 }
@@ -40,7 +40,7 @@ static void
 bounded(void **state)
 {
     unsigned  i, ticks;
-    series_t  series = { 0 };
+    series_t  series = { .arm_count = 1 };
 
     (void) state;
 
@@ -67,7 +67,7 @@ bounded(void **state)
 static void
 changes(void **state)
 {
-    series_t  series = { 0 };
+    series_t  series = { .arm_count = 1 };
 
     (void) state;
 
@@ -88,23 +88,66 @@ changes(void **state)
 static void
 as_text(void **state)
 {
-    char       *text;
-    unsigned    i;
-    series_t    series = { 0 }, read;
+    char            *text;
+    unsigned         i, n, arms;
+    series_t         series, read;
+    series_point_t   point;
 
     (void) state;
 
-    for (i = 0; i < 300; i++) {
-        add(&series, START + i * 1000, (int32_t) i);
-    }
+    for (arms = 1; arms <= SPEC_MAX_ARMS; arms++) {
+        series_init(&series, arms);
 
-    text = series_text(&series);
-    series_parse(text, &read);
-    assert_int_equal(read.count, series.count);
-    assert_int_equal(read.interval_ms, series.interval_ms);
-    assert_memory_equal(read.points, series.points,
-                        series.count * sizeof(series_point_t));
-    free(text);
+        for (i = 0; i < 300; i++) {
+            point = point_of(START + i * 1000, (int32_t) i);
+            point.stable.p50 = INT32_MIN;      /* the longest that there is */
+
+            for (n = 1; n < arms; n++) {
+                point.arms[n] = (series_arm_t) { (int32_t) (n * 100),
+                    INT32_MIN, INT32_MIN, { INT32_MIN, SERIES_NONE,
+                    INT32_MIN, (int32_t) i } };
+            }
+
+            series_add(&series, &point);
+        }
+
+        text = series_text(&series);
+        series_parse(text, arms, &read);
+        assert_int_equal(read.count, series.count);
+        assert_int_equal(read.arm_count, arms);
+        assert_int_equal(read.interval_ms, series.interval_ms);
+        assert_memory_equal(read.points, series.points,
+                            series.count * sizeof(series_point_t));
+
+        /* not that of another experiment */
+        series_parse(text, arms % SPEC_MAX_ARMS + 1, &read);
+        assert_int_equal(read.count, 0);
+        free(text);
+    }
+}
+
+
+/* A change of any group's weight is seen. */
+static void
+each_weight(void **state)
+{
+    series_t        series;
+    series_point_t  point;
+
+    (void) state;
+
+    series_init(&series, 3);
+    point = point_of(START, 100);
+    point.arms[2].weight = 300;
+    series_add(&series, &point);
+    point.at_ms += 200;
+    series_add(&series, &point);
+    assert_int_equal(series.count, 1);
+    point.arms[2].weight = 0;
+    series_add(&series, &point);
+    assert_int_equal(series.count, 2);
+    assert_int_equal(series.points[0].arms[2].weight, 300);
+    assert_int_equal(series.points[1].arms[2].weight, 0);
 }
 
 
@@ -126,7 +169,7 @@ refused(void **state)
     (void) state;
 
     for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        series_parse(texts[i], &series);
+        series_parse(texts[i], 1, &series);
         assert_int_equal(series.count, 0);
         assert_int_equal(series.interval_ms, 0);
     }
@@ -170,6 +213,7 @@ main(void)
         cmocka_unit_test(bounded),
         cmocka_unit_test(changes),
         cmocka_unit_test(as_text),
+        cmocka_unit_test(each_weight),
         cmocka_unit_test(refused),
         cmocka_unit_test(odd_numbers),
     };
