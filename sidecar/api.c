@@ -143,16 +143,19 @@ api_job_free(api_job_t *job)
 void
 api_free(api_t *api)
 {
+    api_job_t  *job, *next;
+
     if (api == NULL) {
         return;
     }
 
-    while (api->jobs != NULL) {
+    /* A job cleans up only what is its own. */
+    for (job = api->jobs; job != NULL; job = next) {
+        next = job->next;
+
         /* The server is gone: this only frees the handle. */
-        /* api_job_free() takes it out, which the analyzer loses. */
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        http_pending_json(api->jobs->pending, 503, NULL);
-        api_job_free(api->jobs);
+        http_pending_json(job->pending, 503, NULL);
+        api_job_free(job);
     }
 
     feed_free(api->feed);
