@@ -150,8 +150,13 @@ subtest 'one is repaired' => sub {
 subtest 'repaired' => sub {
     repair('edge-c');
 
-    my $seen = $canaryd->wait_state($rollout, 'succeeded');
-    is $seen->{nodes}{confirmed}, 3, 'all have its record';
+    $canaryd->wait_state($rollout, 'succeeded');
+
+    my $seen;
+    wait_for {
+        $seen = $canaryd->rollout($rollout);
+        $seen->{nodes}{confirmed} == 3;
+    } 20, 'all to have its last record';
     ok !exists $seen->{nodes}{refused}, 'nobody refuses it';
 
     my ($resumed) = grep { $_->{type} eq 'resumed' }
