@@ -502,6 +502,9 @@ subtest 'alerts and incidents' => sub {
     wait_for {
         @alerts = grep { $_->{kind} eq 'alert' } @{ $canaryd->get(
             '/v1/incidents?upstream=app&state=open')->{json}{incidents} };
+    ask(POST => '/v1/rollouts', 422, body => { upstream => 'app',
+        strategy => 'rolling', canary => 'green',
+        rolling => { by => 'nodes', order => ['ghost'] } });
     } 20, 'an incident';
     cmp_ok incidents(upstream => 'app'), '>', 0, 'there are some';
 
