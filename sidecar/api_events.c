@@ -147,36 +147,52 @@ api_query(http_exchange_t *exchange, const api_query_t *query)
 
 /* --- GET /v1/events --- */
 
+/* False: it is answered.  field is where last came from. */
+static bool
+api_stream_last(http_exchange_t *exchange, const char *field,
+    const char *last)
+{
+    char  name[SPEC_NAME_LEN], position[STORE_POSITION_LEN];
+
+    if (last[0] == '\0' || event_id_parse(last, name, position) == 0) {
+        return true;
+    }
+
+    http_answer_problem(exchange->request, 422, field, "must be the id of an "
+                        "event, as app/1700000000000-0", NULL);
+
+    return false;
+}
+
+
 void
 api_stream(void *arg, http_exchange_t *exchange)
 {
-    char         upstream[SPEC_NAME_LEN], last[EVENT_ID_LEN];
-    char         name[SPEC_NAME_LEN], position[STORE_POSITION_LEN];
+    char         upstream[SPEC_NAME_LEN], after[EVENT_ID_LEN];
     api_t       *api = arg;
-    const char  *header;
-    api_query_t  query = { .upstream = upstream, .after = last,
-                           .after_size = sizeof(last) };
+    const char  *last;
+    api_query_t  query = { .upstream = upstream, .after = after,
+                           .after_size = sizeof(after) };
 
     upstream[0] = '\0';
-    last[0] = '\0';
+    after[0] = '\0';
 
-    if (!api_query(exchange, &query)) {
+    if (!api_query(exchange, &query)
+        || !api_stream_last(exchange, "after", after))
+    {
         return;
     }
 
     /* What a browser sends when it comes again is newer than what it asked
      * for at first. */
-    header = evhttp_find_header(
-                 evhttp_request_get_input_headers(exchange->request),
-                 "Last-Event-ID");
+    last = evhttp_find_header(
+               evhttp_request_get_input_headers(exchange->request),
+               "Last-Event-ID");
 
-    if (header != NULL && strlen(header) < sizeof(last)) {
-        text_copy(last, sizeof(last), header);
-    }
+    if (last == NULL || last[0] == '\0') {
+        last = after;
 
-    if (last[0] != '\0' && event_id_parse(last, name, position) != 0) {
-        http_answer_problem(exchange->request, 422, "after", "must be the id "
-                            "of an event, as app/1700000000000-0", NULL);
+    } else if (!api_stream_last(exchange, "Last-Event-ID", last)) {
         return;
     }
 

@@ -239,6 +239,125 @@ api_create_group(create_job_t *create, const store_rollout_t *all,
 }
 
 
+static int
+api_create_compare(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+
+/* How many nodes are live; of them the names, sorted, of at most
+ * SPEC_MAX_STAGES. */
+static size_t
+api_create_live(create_job_t *create, const store_rollout_t *all,
+    const char *names[SPEC_MAX_STAGES])
+{
+    bool            live;
+    size_t          i, count;
+    record_node_t   node;
+
+    count = 0;
+
+    for (i = 0; i < all->node_count; i++) {
+        if (!fleet_node(&all->nodes[i], store_now(create->job.api->store),
+                        api_live_ms(create->job.api), &node, &live)
+            || !live)
+        {
+            continue;
+        }
+
+        if (count < SPEC_MAX_STAGES) {
+            names[count] = all->nodes[i].node;
+        }
+
+        count++;
+    }
+
+    qsort(names, count < SPEC_MAX_STAGES ? count : SPEC_MAX_STAGES,
+          sizeof(names[0]), api_create_compare);
+
+    return count;
+}
+
+
+static bool
+api_create_knows(const store_rollout_t *all, const char *node)
+{
+    size_t  i;
+
+    for (i = 0; i < all->node_count; i++) {
+        if (strcmp(all->nodes[i].node, node) == 0) {
+            return true;
+        }
+    }
+
+    return false;
+}
+
+
+/* 409 if it is away at present, 422 if no node ever had that name. */
+static void
+api_create_away(create_job_t *create, const store_rollout_t *all,
+    const char *node, const char *field)
+{
+    bool         known;
+    char         detail[API_DETAIL_LEN];
+    cJSON       *extra;
+    size_t       i, len, count;
+    const char  *names[SPEC_MAX_STAGES];
+
+    known = api_create_knows(all, node);
+    len = (size_t) snprintf(detail, sizeof(detail), known
+                            ? "node %s of %s is not live: start it, or leave "
+                              "it out; live are"
+                            : "%s is no node of %s; live are",
+                            node, create->spec.upstream);
+
+    count = api_create_live(create, all, names);
+
+    for (i = 0; i < count && i < SPEC_MAX_STAGES && len < sizeof(detail);
+         i++)
+    {
+        len += (size_t) snprintf(detail + len, sizeof(detail) - len, "%s %s",
+                                 i > 0 ? "," : "", names[i]);
+    }
+
+    extra = cJSON_CreateObject();
+    cJSON_AddStringToObject(extra, "node", node);
+    api_job_problem(&create->job, known ? 409 : 422, field, detail, extra);
+}
+
+
+/* A node of the order that is not live would be waited for, maybe for ever.
+ * False: there is one, and it is answered. */
+static bool
+api_create_nodes(create_job_t *create, const store_rollout_t *all)
+{
+    char                   field[SPEC_TEXT_LEN];
+    int64_t                now;
+    unsigned               i;
+    const rollout_spec_t  *spec = &create->spec;
+
+    if (spec->strategy != SPEC_ROLLING || spec->rolling != SPEC_BY_NODES) {
+        return true;
+    }
+
+    now = store_now(create->job.api->store);
+
+    for (i = 0; i < spec->step_count; i++) {
+        if (!fleet_lives(all, now, api_live_ms(create->job.api),
+                         spec->targets[i]))
+        {
+            snprintf(field, sizeof(field), "rolling.order[%u]", i);
+            api_create_away(create, all, spec->targets[i], field);
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
 /* All that the spec names has to be there.  If not it is answered. */
 static bool
 api_create_check(create_job_t *create, const store_rollout_t *all)
@@ -253,6 +372,10 @@ api_create_check(create_job_t *create, const store_rollout_t *all)
         if (!api_create_group(create, all, group, field)) {
             return false;
         }
+    }
+
+    if (!api_create_nodes(create, all)) {
+        return false;
     }
 
     /* the servers of the stable group may be rolled, too */
@@ -276,53 +399,30 @@ api_create_check(create_job_t *create, const store_rollout_t *all)
 }
 
 
-static int
-api_create_compare(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *) a, *(const char *const *) b);
-}
-
-
 /* A rolling rollout without an order goes by the names of the live nodes;
  * false: there are too many, and it is answered. */
 static bool
 api_create_order(create_job_t *create, const store_rollout_t *all)
 {
-    bool            live;
-    char            detail[API_DETAIL_LEN];
-    size_t          i;
-    unsigned        count;
-    const char     *names[SPEC_MAX_STAGES];
-    record_node_t   node;
+    char         detail[API_DETAIL_LEN];
+    size_t       count;
+    const char  *names[SPEC_MAX_STAGES];
 
     if (create->spec.step_count > 0) {
         return true;
     }
 
-    count = 0;
+    count = api_create_live(create, all, names);
 
-    for (i = 0; i < all->node_count; i++) {
-        if (!fleet_node(&all->nodes[i], store_now(create->job.api->store),
-                        api_live_ms(create->job.api), &node, &live)
-            || !live)
-        {
-            continue;
-        }
-
-        if (count == SPEC_MAX_STAGES) {
-            snprintf(detail, sizeof(detail), "must be given: there are more "
-                     "than %d live nodes; those that it does not name follow "
-                     "at the end", SPEC_MAX_STAGES);
-            api_job_problem(&create->job, 422, "rolling.order", detail,
-                            NULL);
-            return false;
-        }
-
-        names[count++] = all->nodes[i].node;
+    if (count > SPEC_MAX_STAGES) {
+        snprintf(detail, sizeof(detail), "must be given: there are more than "
+                 "%d live nodes; those that it does not name follow at the "
+                 "end", SPEC_MAX_STAGES);
+        api_job_problem(&create->job, 422, "rolling.order", detail, NULL);
+        return false;
     }
 
-    qsort(names, count, sizeof(names[0]), api_create_compare);
-    spec_set_targets(&create->spec, count, names);
+    spec_set_targets(&create->spec, (unsigned) count, names);
 
     return true;
 }

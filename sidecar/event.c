@@ -39,6 +39,34 @@ event_json(const char *upstream, const store_entry_t *entry)
 }
 
 
+cJSON *
+event_gap_json(const char *upstream, const char *asked, const char *oldest)
+{
+    char    id[EVENT_ID_LEN];
+    cJSON  *json;
+
+    json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "type", EVENT_GAP);
+    cJSON_AddStringToObject(json, "upstream", upstream);
+
+    snprintf(id, sizeof(id), "%.63s/%.47s", upstream, asked);
+    cJSON_AddStringToObject(json, "asked", id);
+
+    if (oldest != NULL) {
+        snprintf(id, sizeof(id), "%.63s/%.47s", upstream, oldest);
+        cJSON_AddStringToObject(json, "oldest", id);
+
+    } else {
+        cJSON_AddNullToObject(json, "oldest");
+    }
+
+    cJSON_AddStringToObject(json, "detail", "this event is not kept: others "
+                            "may be missing, read the state anew");
+
+    return json;
+}
+
+
 int
 event_id_parse(const char *id, char upstream[SPEC_NAME_LEN],
     char position[STORE_POSITION_LEN])

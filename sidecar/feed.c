@@ -42,6 +42,9 @@ struct feed_client_s {
     char             last[SPEC_NAME_LEN];      /* that `after` is of */
     char             after[STORE_POSITION_LEN];    /* "": only what is new */
 
+    bool             sure;         /* whether `after` is kept; it is told if
+                                      not, before anything else */
+
     /* Of the upstreams before this one it gets what is new; of this one and
      * those after it first its history. */
     unsigned         caught;
@@ -80,6 +83,10 @@ static void feed_got(void *arg, store_status_t status, size_t count,
     const store_entry_t *entries);
 static void feed_hello(feed_client_t *client);
 static void feed_gone(void *arg);
+static void feed_check(feed_client_t *client);
+static void feed_kept(void *arg, store_status_t status, bool kept,
+    const char *oldest);
+static void feed_gap(feed_client_t *client, const char *oldest);
 static void feed_catch(feed_client_t *client);
 static void feed_caught(void *arg, store_status_t status, size_t count,
     const store_entry_t *entries);
@@ -223,7 +230,7 @@ feed_add(feed_t *feed, const char *name)
     text_copy(u->name, sizeof(u->name), name);
 
     for (client = feed->clients; client != NULL; client = client->next) {
-        if (client->caught == feed->count && feed->started) {
+        if (client->caught == feed->count && feed->started && client->sure) {
             client->caught++;
         }
     }
@@ -597,6 +604,9 @@ feed_open(feed_t *feed, http_exchange_t *exchange,
         (void) event_id_parse(last, client->last, client->after);
     }
 
+    /* No event has the id 0-0: who asks for that wants what there is. */
+    client->sure = last[0] == '\0' || strcmp(client->after, "0-0") == 0;
+
     client->stream = http_stream_new(exchange, "text/event-stream",
                                      FEED_BUFFER, feed_gone, client);
     if (client->stream == NULL) {
@@ -659,6 +669,86 @@ feed_gone(void *arg)
 }
 
 
+/*
+ * An event that is not kept was trimmed away, or lost with a Redis: what came
+ * after it may be, too.  That upstream's other events may still be there, so
+ * that the history alone would not show it.
+ */
+static void
+feed_check(feed_client_t *client)
+{
+    /* Nobody learns what there is of an upstream that he may not see. */
+    if (!auth_may(&client->who, client->last)) {
+        feed_gap(client, NULL);
+        return;
+    }
+
+    client->reading = true;
+    store_event_kept(client->feed->store, client->last, client->after,
+                     feed_kept, client);
+}
+
+
+static void
+feed_kept(void *arg, store_status_t status, bool kept, const char *oldest)
+{
+    feed_client_t   *client = arg;
+    struct timeval   later = { 1, 0 };
+
+    client->reading = false;
+
+    if (client->stream == NULL) {
+        feed_client_free(client);
+        return;
+    }
+
+    if (status != STORE_OK) {
+        event_add(client->drain, &later);
+        return;
+    }
+
+    client->sure = kept;
+
+    if (!kept) {
+        feed_gap(client, oldest);
+    }
+
+    feed_catch(client);
+}
+
+
+/* Without an id: who comes again before an event is told again. */
+static void
+feed_gap(feed_client_t *client, const char *oldest)
+{
+    char   *data, *text;
+    cJSON  *json;
+    size_t  size;
+
+    json = event_gap_json(client->last, client->after, oldest);
+    data = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+
+    if (data == NULL) {
+        abort();
+    }
+
+    size = strlen(data) + sizeof("event: " EVENT_GAP "\ndata: \n\n");
+    text = malloc(size);
+
+    if (text == NULL) {
+        abort();
+    }
+
+    snprintf(text, size, "event: " EVENT_GAP "\ndata: %s\n\n", data);
+    cJSON_free(data);
+
+    client->sure = true;
+    feed_send(client, text);
+    free(text);
+}
+
+
 /* Where the history of an upstream begins. */
 static void
 feed_begin(feed_client_t *client, const feed_upstream_t *u)
@@ -685,6 +775,10 @@ feed_catch(feed_client_t *client)
     feed_t           *feed = client->feed;
     struct timeval    pause = { 0, FEED_DRAIN_MS * 1000 };
     feed_upstream_t  *u;
+
+    if (feed->started && !client->reading && !client->sure) {
+        feed_check(client);
+    }
 
     while (feed->started && !client->reading && client->caught < feed->count)
     {

@@ -26,9 +26,9 @@ void feed_free(feed_t *feed);
 
 /*
  * Answers with the events of an upstream ("": of all), from now on, or from
- * after the event last ("app/1700-0"; "": none).  Of the other upstreams some
- * events of just before it may come again.  Only of those that who may see;
- * NULL: all.
+ * after the event last ("app/1700-0"; "": none).  If that one is not kept, an
+ * event of the type gap comes first.  Of the other upstreams some events of
+ * just before it may come again.  Only of those that who may see; NULL: all.
  */
 void feed_open(feed_t *feed, http_exchange_t *exchange,
     const auth_identity_t *who, const char *upstream, const char *last);

@@ -188,6 +188,8 @@ typedef void (*store_entries_pt)(void *arg, store_status_t status,
 typedef void (*store_recorded_pt)(void *arg, store_status_t status,
     size_t count, const store_recorded_t *ticks);
 typedef void (*store_has_pt)(void *arg, store_status_t status, bool has);
+typedef void (*store_kept_pt)(void *arg, store_status_t status, bool kept,
+    const char *oldest);                   /* a position; NULL: no entry */
 
 typedef struct {
     void    (*ready)(void *arg);           /* connected (again) */
@@ -267,6 +269,10 @@ void store_events(store_t *store, const char *upstream, const char *after,
 /* The last event of an upstream, if there is one. */
 void store_last_event(store_t *store, const char *upstream,
     store_entries_pt done, void *arg);
+
+/* Is the event at that position kept, and which is the oldest that is? */
+void store_event_kept(store_t *store, const char *upstream,
+    const char *position, store_kept_pt done, void *arg);
 
 /* The recorded ticks of a rollout, likewise. */
 void store_recorded(store_t *store, const char *upstream,

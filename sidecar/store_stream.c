@@ -319,3 +319,77 @@ store_last_event(store_t *store, const char *upstream, store_entries_pt done,
     store_op_send(op, 6, argv);
     store_op_seal(op);
 }
+
+
+/* --- is an event kept? --- */
+
+typedef struct {
+    store_kept_pt   done;
+    void           *arg;
+    bool            kept;
+    char            oldest[STORE_POSITION_LEN];    /* "": no entry */
+} store_kept_t;
+
+
+/* First the entry that is asked for, then the oldest one. */
+static void
+store_kept_reply(store_op_t *op, unsigned index, const redisReply *reply)
+{
+    const char        *position;
+    store_kept_t      *kept = op->data;
+    const redisReply  *entry;
+
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        op->status = STORE_ERROR;
+        return;
+    }
+
+    if (index == 0) {
+        kept->kept = reply->elements > 0;
+        return;
+    }
+
+    entry = reply->elements > 0 ? reply->element[0] : NULL;
+    position = entry != NULL && entry->type == REDIS_REPLY_ARRAY
+               && entry->elements > 0 ? store_text(entry->element[0]) : NULL;
+
+    if (position != NULL && strlen(position) < sizeof(kept->oldest)) {
+        strcpy(kept->oldest, position);
+    }
+}
+
+
+static void
+store_kept_finish(store_op_t *op)
+{
+    store_kept_t  *kept = op->data;
+
+    kept->done(kept->arg, op->status, kept->kept,
+               kept->oldest[0] != '\0' ? kept->oldest : NULL);
+}
+
+
+void
+store_event_kept(store_t *store, const char *upstream, const char *position,
+    store_kept_pt done, void *arg)
+{
+    char           key[STORE_KEY_LEN];
+    store_op_t    *op;
+    store_kept_t  *kept;
+    const char    *at[6] = { "XRANGE", key, position, position, "COUNT",
+                             "1" };
+    const char    *first[6] = { "XRANGE", key, "-", "+", "COUNT", "1" };
+
+    op = store_op_new(store, sizeof(store_kept_t));
+    op->reply = store_kept_reply;
+    op->finish = store_kept_finish;
+
+    kept = op->data;
+    kept->done = done;
+    kept->arg = arg;
+
+    store_key(store, key, upstream, "events", NULL);
+    store_op_send(op, 6, at);
+    store_op_send(op, 6, first);
+    store_op_seal(op);
+}

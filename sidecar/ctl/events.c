@@ -17,6 +17,7 @@ static int events_follow(const ctl_args_t *args, const char *upstream,
     const char *rollout, char *last, size_t size);
 static bool events_line(void *arg, const char *line);
 static void events_print(const cJSON *event);
+static void events_gap(const cJSON *gap);
 
 typedef struct {
     const ctl_args_t  *args;
@@ -262,7 +263,8 @@ events_follow(const ctl_args_t *args, const char *upstream,
 static bool
 events_line(void *arg, const char *line)
 {
-    char              rollout[96];
+    bool              gap;
+    char              type[64], rollout[96];
     cJSON            *event;
     events_follow_t  *follow = arg;
 
@@ -272,12 +274,23 @@ events_line(void *arg, const char *line)
 
     event = cJSON_Parse(line + 6);
     print_string(event, "rollout", "", rollout, sizeof(rollout));
+    print_string(event, "type", "", type, sizeof(type));
+    gap = strcmp(type, "gap") == 0;
 
-    if (follow->rollout == NULL || strcmp(rollout, follow->rollout) == 0) {
+    /* Also that of another rollout: the later it is, the longer it is kept.
+     * A gap has none. */
+    if (!gap) {
         print_string(event, "id", "", follow->last, follow->size);
+    }
 
+    if (gap || follow->rollout == NULL
+        || strcmp(rollout, follow->rollout) == 0)
+    {
         if (follow->args->json) {
             printf("%s\n", line + 6);
+
+        } else if (gap) {
+            events_gap(event);
 
         } else {
             events_print(event);
@@ -304,4 +317,19 @@ events_print(const cJSON *event)
            print_string(event, "type", "?", type, sizeof(type)),
            print_string(event, "actor", "?", actor, sizeof(actor)),
            detail[0] != '\0' ? ": " : "", detail);
+}
+
+
+/* Events that came while nobody listened may be gone. */
+static void
+events_gap(const cJSON *gap)
+{
+    char  upstream[96], asked[256], oldest[256];
+
+    print_string(gap, "oldest", "", oldest, sizeof(oldest));
+    printf("gap: %s is not kept, events of %s may be missing before %s; "
+           "canaryctl status shows what is now\n",
+           print_string(gap, "asked", "?", asked, sizeof(asked)),
+           print_string(gap, "upstream", "?", upstream, sizeof(upstream)),
+           oldest[0] != '\0' ? oldest : "here");
 }

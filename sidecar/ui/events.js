@@ -57,7 +57,8 @@ export class Parser {
  * @param {{upstream?: string, signal: AbortSignal,
  *          onevent: (event: Object) => void,
  *          onstate: (state: 'live'|'lost'|'none') => void}} options
- *        'none': this canaryd has no event stream
+ *        'none': this canaryd has no event stream; an event of the type
+ *        'gap' says that others may be missing before it
  */
 export async function follow({ upstream, signal, onevent, onstate }) {
   let last = null;

@@ -221,6 +221,10 @@ export function rollout(page, id) {
     }
   };
 
+  const history = () => maybe(`${path}/events?limit=1000`).then((answer) => {
+    answer?.events.forEach((event) => events.add(event));
+  }).catch(() => {});
+
   page.poll(refresh).then(() => {
     if (page.signal.aborted) {
       return;
@@ -235,14 +239,17 @@ export function rollout(page, id) {
 
       nodes.update(all.upstreams.find((u) => u.upstream === last.upstream));
     }, SERIES_MS / 2);
-    maybe(`${path}/events?limit=1000`).then((answer) => {
-      answer?.events.forEach((event) => events.add(event));
-    }).catch(() => {});
+    history();
     follow({ upstream: last.upstream, signal: page.signal,
       onevent: (event) => {
         if (event.rollout === id) {
           events.add(event);
           refresh().catch(() => {});
+        }
+        if (event.type === 'gap') { // some may have been missed
+          history();
+          refresh().catch(() => {});
+          past().catch(() => {});
         }
       },
       onstate: (now2) => {

@@ -17,6 +17,39 @@ subtest 'node by node' => sub {
         connections => 24, header => 'X-User: %d') } @nginx;
     my @names = map { $_->{node} } @canaryd;
 
+    # an order that would be waited for is refused
+
+    my $refused = sub {
+        my (@order) = @_;
+
+        return $canaryd[0]->post('/v1/rollouts', { upstream => 'app',
+            canary => 'green', strategy => 'rolling',
+            rolling => { by => 'nodes', order => \@order } });
+    };
+    my $sorted = join ', ', sort @names;
+
+    my $r = $refused->('ghost', @names);
+    is $r->{status}, 422, 'a node that there is not';
+    is $r->{json}{field}, 'rolling.order[0]', 'where';
+    is $r->{json}{node}, 'ghost', 'which';
+    is $r->{json}{detail}, "ghost is no node of app; live are $sorted", 'why';
+    is $refused->(@names, 'ghost')->{json}{field}, 'rolling.order[2]',
+        'also as the last one';
+
+    my $third = nginx(groups => \@groups)->start;
+    my $gone = canaryd(nginx => $third, redis => $redis);
+    $_->stop for $gone, $third;
+    $r = wait_for {
+        my $now = $refused->($names[1], $gone->{node});
+        $canaryd[0]->command_rollout($now->{json}, 'abort')
+            if $now->{status} == 201;
+        $now->{status} == 409 && $now->{json}{node} && $now;
+    } 20, 'a node that is away';
+    is $r->{json}{field}, 'rolling.order[1]', 'where';
+    is $r->{json}{node}, $gone->{node}, 'which';
+    is $r->{json}{detail}, "node $gone->{node} of app is not live: start it, "
+        . "or leave it out; live are $sorted", 'why';
+
     my $share = sub { $nginx[$_[0]]->upstream->{effective}{weights}{green} };
 
     my $rollout = $canaryd[0]->start_rollout(strategy => 'rolling',

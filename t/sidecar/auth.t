@@ -178,6 +178,21 @@ subtest 'only some upstreams' => sub {
     is ask('shop', 'POST', "/v1/rollouts/$id/$_", body => {})->{status}, 403,
         "shop may not $_" for qw(pause resume promote abort);
     is ask('shop', 'GET', '/metrics')->{status}, 403, 'nor see the metrics';
+
+    # an event that there is, and one that there is not, are the same to it
+    my $event = ask('some', 'GET', "/v1/rollouts/$id/events")->{json}
+        ->{events}[0]{id};
+
+    for my $after ($event, 'app/1-0') {
+        my $http = http_connect($port, timeout => 20);
+        $http->send('GET', "/v1/events?after=$after",
+            headers => { Authorization => "Bearer $token{shop}" });
+        $http->until_match(qr/^event: gap\ndata: .*\n\n/m, time + 20)
+            or die 'no gap';
+        my ($gap) = $http->{buffer} =~ /^event: gap\ndata: (.*)$/m;
+        is decode($gap)->{oldest}, undef, 'nor what is kept of its events';
+        $http->close;
+    }
     is ask('eve', 'GET', '/metrics')->{status}, 200, 'which eve may';
 
     $r = ask('some', 'POST', "/v1/rollouts/$id/abort",

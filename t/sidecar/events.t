@@ -41,6 +41,27 @@ sub events_of {
 }
 
 
+# What the listener was told of events that are not kept.
+
+sub gaps_of {
+    my ($listener) = @_;
+
+    my $http = $listener->{http};
+    $http->fill(time + 0.02);
+
+    return map { decode($_) }
+        $http->{buffer} =~ /^event: gap\ndata: (.*)\n\n/mg;
+}
+
+
+# The id of the oldest event of app.
+
+sub oldest {
+    return 'app/' . $redis->cmd('XRANGE', 'canary:{app}:events', '-', '+',
+        'COUNT', 1)->[0][0];
+}
+
+
 sub await_event {
     my ($listener, $type, $rollout) = @_;
 
@@ -338,10 +359,136 @@ subtest 'retention' => sub {
     $redis->cmd('XADD', 'canary:{app}:events', $old + $_ . '-0', 'at',
         $old + $_, 'type', 'noise', 'rollout', '', 'revision', 1, 'actor',
         'test', 'detail', '', 'data', '') for 1 .. 250;
+    my $known = listen_to('/v1/events?after=app/' . ($old + 1) . '-0');
+    await_event($known, 'noise');
+    is scalar(gaps_of($known)), 0, 'no gap as long as an event is kept';
+
     my $r = $canaryd->start_rollout(steps => [{ weight => 5, hold => '1h' }]);
     cmp_ok $redis->cmd('XLEN', 'canary:{app}:events'), '<', 110,
         'old events are gone';
+
+    my $late = listen_to('/v1/events', 'Last-Event-ID' => 'app/'
+        . ($old + 1) . '-0');
+    await_event($late, 'created', $r->{id});
+    my ($gap) = gaps_of($late);
+    is $gap->{asked}, 'app/' . ($old + 1) . '-0', 'who asks for one is told';
+    is $gap->{oldest}, oldest(), 'and what is kept';
     $canaryd->command_rollout($r, 'abort');
+};
+
+
+subtest 'an event that is not kept' => sub {
+    my $latest = $canaryd->get('/v1/rollouts')->{json}{rollouts}[0];
+    my $gap = sub {
+        my ($what, $path, %headers) = @_;
+
+        my $l = listen_to($path, %headers);
+        my $gap = wait_for { (gaps_of($l))[0] } 20, "$what: a gap";
+        my ($before) = $l->{http}{buffer} =~ /\A(.*?)event: gap/s;
+        unlike $before, qr/^(id|event|data):/m, "$what: first";
+        return ($l, $gap);
+    };
+
+    my ($l, $told) = $gap->('before the first', '/v1/events?after=app/1-0');
+    is_deeply { map { $_ => $told->{$_} } qw(type upstream asked oldest) },
+        { type => 'gap', upstream => 'app', asked => 'app/1-0',
+            oldest => oldest() }, 'what it says';
+    like $told->{detail}, qr/read the state anew/, 'and in words';
+    await_event($l, 'aborted', $latest->{id});
+    is +(events_of($l))[0]{id}, oldest(), 'what is left follows';
+
+    my ($ahead, $then) = $gap->('after the last',
+        '/v1/events?upstream=app', 'Last-Event-ID' => 'app/9' . '0' x 14
+            . '-0');
+    is $then->{oldest}, oldest(), 'an event that never was';
+
+    my (undef, $none) = $gap->('of no upstream', '/v1/events',
+        'Last-Event-ID' => 'nowhere/5-0');
+    is $none->{upstream}, 'nowhere', 'names it';
+    ok exists $none->{oldest} && !defined $none->{oldest}, 'nothing is kept';
+
+    my (undef, $else) = $gap->('of an upstream that is not listened to',
+        '/v1/events?upstream=other&after=app/1-0');
+    is $else->{upstream}, 'app', 'names that';
+
+    my $all = listen_to('/v1/events?after=app/0-0');
+    await_event($all, 'aborted', $latest->{id});
+    is scalar(gaps_of($all)), 0, '0-0 asks for no event';
+    is +(events_of($all))[0]{id}, oldest(), 'but for all of them';
+
+    my $kept = listen_to('/v1/events', 'Last-Event-ID' => oldest());
+    await_event($kept, 'aborted', $latest->{id});
+    is scalar(gaps_of($kept)), 0, 'nor is there one after a kept one';
+
+    my $empty = listen_to('/v1/events?after=' . oldest(),
+        'Last-Event-ID' => '');
+    await_event($empty, 'aborted', $latest->{id});
+    pass 'an empty Last-Event-ID is none';
+
+    my $r = $canaryd->start_rollout(steps => [{ weight => 5, hold => '1h' }]);
+    await_event($ahead, 'created', $r->{id});
+    is scalar(gaps_of($ahead)), 1, 'who was told gets what happens';
+    $canaryd->command_rollout($r, 'abort');
+    $canaryd->wait_state($r, 'aborted');
+
+    for my $id ('nonsense', 'app/1', 'app/' . '1' x 16 . '-0', '/1-0',
+        'x' x 64 . '/1-0', 'app/1-0' . '0' x 200)
+    {
+        my $refused = http($canaryd->target, 'GET', '/v1/events',
+            headers => { 'Last-Event-ID' => $id });
+        is $refused->{status}, 422, substr($id, 0, 20) . ' is refused';
+        is $refused->{json}{field}, 'Last-Event-ID', 'says what is wrong';
+
+        $refused = $canaryd->get("/v1/events?after=$id");
+        is $refused->{status}, 422, 'as a parameter, too';
+        is $refused->{json}{field}, 'after', 'says what is wrong';
+    }
+
+    $_->{http}->close for $l, $ahead, $all, $kept, $empty;
+};
+
+
+subtest 'canaryctl events after a gap' => sub {
+    my $r = $canaryd->start_rollout(steps => [{ weight => 5, hold => '1h' }]);
+    $canaryd->wait_state($r, 'progressing');
+
+    # it came first, and gets an event when the others have got it
+    my $first = listen_to('/v1/events');
+
+    my %file = (text => tmpdir() . '/gap', json => tmpdir() . '/gap.json');
+    my @pids = map { spawn(name => "follow $_", cmd => [build()
+        . '/canaryctl', 'events', '--follow', $r->{id}, '--server',
+        $canaryd->target, $_ eq 'json' ? '--json' : ()], out => $file{$_}) }
+        qw(text json);
+    wait_for { slurp($file{$_}) =~ /started/ } 20, "the history, $_"
+        for qw(text json);
+
+    wait_for { $canaryd->get('/metrics')->{body}
+        =~ /^canaryd_event_listeners 3$/m } 30, 'them to listen';
+
+    my $id = $redis->cmd('XADD', 'canary:{app}:events', '*', 'at', 1, 'type',
+        'noise', 'rollout', '', 'revision', 1, 'actor', 'test', 'detail', '',
+        'data', '');
+    await_event($first, 'noise');
+    $canaryd->stop;
+    $redis->cmd('XTRIM', 'canary:{app}:events', 'MAXLEN', 0);
+    $canaryd->start;
+
+    my $asked = wait_for { (slurp($file{text})
+        =~ /^gap: (app\/\d+-\d+) is not kept/m)[0] } 30, 'a line';
+    cmp_ok $asked, 'ge', "app/$id", 'the last that came, of whatever rollout';
+    like slurp($file{text}), qr/^gap: .* of app may be missing before here;/m,
+        'for people';
+    my $line = wait_for { (slurp($file{json}) =~ /^(.*"type":"gap".*)$/m)[0] }
+        30, 'a gap in JSON';
+    is_deeply [@{ decode($line) }{qw(asked oldest)}], [$asked, undef],
+        'the same as JSON';
+
+    $canaryd->command_rollout($r, 'abort');
+    wait_for { slurp($file{text}) =~ /aborted/ && slurp($file{json})
+        =~ /"aborted"/ } 30, 'what happens then';
+    pass 'they go on';
+    stop_process($_) for @pids;
 };
 
 $load->stop;

@@ -237,6 +237,20 @@ sub stream {
 }
 
 
+# What the stream says first of an event that is not kept.
+
+sub gap {
+    my ($after) = @_;
+
+    my $http = http_connect($canaryd->target, timeout => 20);
+    $http->send('GET', "/v1/events?after=$after");
+    $http->until_match(qr/^event: gap\ndata: .*\n\n/m, time + 20)
+        or die 'no gap';
+
+    return decode(($http->{buffer} =~ /^event: gap\ndata: (.*)$/m)[0]);
+}
+
+
 subtest 'operation' => sub {
     my $no_nginx = canaryd(redis => $s->{redis}, node => 'blind',
         nginx => 'unix:' . tmpdir() . '/none.sock:/canary/', wait => 'live');
@@ -282,6 +296,8 @@ subtest 'what is refused' => sub {
     ask(POST => '/v1/upstreams/app/rollback', 409, body => {});
     ask(POST => "/v1/rollouts/$id/smoke-tests", 404, body => {});
     ask(GET => '/v1/events?after=x', 422);
+    is faults({ '$ref' => '#/components/schemas/Gap' }, gap($_)), '',
+        "a gap, after $_" for qw(app/1-0 nowhere/1-0);
 
     for (['/v1/rollouts'], ['/v1/alerts'], ['/v1/freeze'],
         ['/v1/freeze', 'DELETE'], ['/v1/upstreams/app/rollback'],
@@ -486,6 +502,9 @@ subtest 'an experiment, and rolling by nodes' => sub {
         $canaryd->wait_state($r->{json}, 'aborted');
     }
 
+    ask(POST => '/v1/rollouts', 422, body => { upstream => 'app',
+        strategy => 'rolling', canary => 'green',
+        rolling => { by => 'nodes', order => ['ghost'] } });
     $load->stop;
 };
 

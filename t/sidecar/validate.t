@@ -77,6 +77,9 @@ my @wrong = (
         quantile => 99 }] } }, 422, 'analysis.latency[0].quantile'],
     ['a long warm-up', { %spec, warmup => '2h' }, 422, 'warmup'],
     ['a short lease', { %spec, lease => '10ms' }, 422, 'lease'],
+    ['a node that there is not', { %spec, strategy => 'rolling',
+        rolling => { by => 'nodes', order => ['ghost'] } }, 422,
+        'rolling.order[0]'],
     ['a success of its own', { %spec, on_success => 'party' }, 422,
         'on_success'],
 );
