@@ -198,12 +198,50 @@ agent_fail(agent_t *agent, const char *error)
 }
 
 
+/* Those without a weight are groups as well, if nginx.conf has them. */
+void
+agent_read_groups(record_t *record, const cJSON *effective)
+{
+    const cJSON  *weights, *group;
+
+    weights = cJSON_GetObjectItemCaseSensitive(effective, "weights");
+    record_forget(record, weights);
+
+    cJSON_ArrayForEach(group, weights) {
+        if (store_name_valid(group->string)
+            && record_group(record, group->string) == NULL)
+        {
+            record_add_group(record, group->string, 0);
+        }
+    }
+}
+
+
+/* A group that the record gives a share and a reload took away: nginx cannot do
+ * what the record says, as if it had refused it. */
+static void
+agent_read_removed(agent_upstream_t *u, const cJSON *removed)
+{
+    const char  *name;
+
+    name = cJSON_GetStringValue(cJSON_GetArrayItem(removed, 0));
+
+    if (name == NULL || u->node.refused > 0) {
+        return;
+    }
+
+    u->node.refused = u->node.record.revision;
+    text_format(u->node.error, sizeof(u->node.error),
+                "its nginx.conf has no group %s any more", name);
+}
+
+
 /* The record and what is effective of it; 0 or -1. */
 static int
 agent_read_state(agent_upstream_t *u, const cJSON *json)
 {
     record_t      record;
-    const cJSON  *boot, *group, *tripped;
+    const cJSON  *boot, *effective, *tripped;
 
     boot = cJSON_GetObjectItemCaseSensitive(json, "boot");
 
@@ -215,16 +253,8 @@ agent_read_state(agent_upstream_t *u, const cJSON *json)
         return -1;
     }
 
-    /* Those without a weight are groups as well. */
-    cJSON_ArrayForEach(group, cJSON_GetObjectItemCaseSensitive(json,
-                                                               "groups"))
-    {
-        if (store_name_valid(group->string)
-            && record_group(&record, group->string) == NULL)
-        {
-            record_add_group(&record, group->string, 0);
-        }
-    }
+    effective = cJSON_GetObjectItemCaseSensitive(json, "effective");
+    agent_read_groups(&record, effective);
 
     if (strcmp(boot->valuestring, u->node.boot) != 0) {
         u->based = false;
@@ -244,10 +274,11 @@ agent_read_state(agent_upstream_t *u, const cJSON *json)
         u->node.error[0] = '\0';
     }
 
-    json = cJSON_GetObjectItemCaseSensitive(json, "effective");
-    u->node.lapsed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json,
-                                                                  "lapsed"));
-    tripped = cJSON_GetObjectItemCaseSensitive(json, "tripped");
+    agent_read_removed(u, cJSON_GetObjectItemCaseSensitive(effective,
+                                                           "removed"));
+    u->node.lapsed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(
+                                      effective, "lapsed"));
+    tripped = cJSON_GetObjectItemCaseSensitive(effective, "tripped");
     text_copy(u->node.tripped, sizeof(u->node.tripped),
               cJSON_IsString(tripped) ? tripped->valuestring : "");
 

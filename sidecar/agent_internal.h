@@ -69,6 +69,8 @@ struct agent_s {
 
 /* agent.c; NULL: nginx never had it. */
 agent_upstream_t *agent_find(const agent_t *agent, const char *name);
+/* The record's groups are those that nginx has, and those with a weight. */
+void agent_read_groups(record_t *record, const cJSON *effective);
 /* A request to the canary_api; 0, or -1 without memory. */
 int agent_send(agent_t *agent, const char *method, const char *path,
     const char *body, http_done_t done, void *arg);

@@ -362,7 +362,6 @@ agent_put_done(void *arg, const http_response_t *response)
     cJSON             *json;
     agent_t           *agent;
     record_t           record;
-    unsigned           i;
     agent_upstream_t  *u = arg;
 
     agent = u->agent;
@@ -401,11 +400,8 @@ agent_put_done(void *arg, const http_response_t *response)
         goto done;
     }
 
-    for (i = 0; i < u->node.record.group_count; i++) {
-        if (record_group(&record, u->node.record.groups[i].name) == NULL) {
-            record_add_group(&record, u->node.record.groups[i].name, 0);
-        }
-    }
+    agent_read_groups(&record, cJSON_GetObjectItemCaseSensitive(json,
+                                                          "effective"));
 
     u->node.record = record;
     u->node.lapsed = false;

@@ -143,16 +143,19 @@ api_job_free(api_job_t *job)
 void
 api_free(api_t *api)
 {
+    api_job_t  *job, *next;
+
     if (api == NULL) {
         return;
     }
 
-    while (api->jobs != NULL) {
+    /* A job cleans up only what is its own. */
+    for (job = api->jobs; job != NULL; job = next) {
+        next = job->next;
+
         /* The server is gone: this only frees the handle. */
-        /* api_job_free() takes it out, which the analyzer loses. */
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        http_pending_json(api->jobs->pending, 503, NULL);
-        api_job_free(api->jobs);
+        http_pending_json(job->pending, 503, NULL);
+        api_job_free(job);
     }
 
     feed_free(api->feed);
@@ -268,9 +271,9 @@ api_applied(void *arg, const char *upstream, uint64_t revision)
 /* --- requests --- */
 
 /* Brackets outside of strings, so that cJSON need not go as deep as its own
- * limit is. */
+ * limit is; and no \u0000 in them, which would end a string for us. */
 static bool
-api_depth_bounded(const char *text, size_t len)
+api_json_bounded(const char *text, size_t len)
 {
     bool      string;
     size_t    i;
@@ -283,6 +286,10 @@ api_depth_bounded(const char *text, size_t len)
         if (string) {
             if (text[i] == '\\') {
                 i++;
+
+                if (len - i >= 5 && memcmp(text + i, "u0000", 5) == 0) {
+                    return false;
+                }
 
             } else if (text[i] == '"') {
                 string = false;
@@ -319,10 +326,11 @@ api_parse(http_exchange_t *exchange, char error[256])
         return yaml_parse(exchange->body, exchange->body_len, error, 256);
     }
 
-    text_copy(error, 256, "the body is nested too deep or not JSON");
+    text_copy(error, 256,
+              "the body is nested too deep, has a NUL or is not JSON");
 
     if (memchr(exchange->body, '\0', exchange->body_len) != NULL
-        || !api_depth_bounded(exchange->body, exchange->body_len))
+        || !api_json_bounded(exchange->body, exchange->body_len))
     {
         return NULL;
     }

@@ -238,6 +238,7 @@ alerts_commit(alerts_target_t *target, const store_rollout_t *all,
     int64_t            now;
     unsigned           i;
     record_t           present, wanted;
+    rollout_t          before;
     store_event_t      list[ROLLOUT_MAX_EVENTS];
     store_commit_t     commit;
     rollout_events_t   events;
@@ -246,6 +247,7 @@ alerts_commit(alerts_target_t *target, const store_rollout_t *all,
     memset(&events, 0, sizeof(rollout_events_t));
     memset(&commit, 0, sizeof(store_commit_t));
     memset(list, 0, sizeof(list));
+    before = release->state;
 
     if (rollout_command(&release->spec, &release->state,
                         target->action == ALERT_REVERT ? ROLLOUT_ABORT
@@ -285,6 +287,7 @@ alerts_commit(alerts_target_t *target, const store_rollout_t *all,
     commit.actor = "alertmanager";
     commit.event_count = events.count;
     commit.events = list;
+    release_success(release, &before, &commit);
     store_commit(api->store, &commit, alerts_written, target);
     free(doc);
 }

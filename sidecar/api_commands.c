@@ -37,7 +37,6 @@ typedef struct {
     fleet_t             fleet;
     char               *record;    /* NULL: the record stays */
 
-    bool                taken_back;   /* it had succeeded */
     bool                committed;
     unsigned            node_count;
     unsigned            confirmed;
@@ -423,8 +422,6 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     memset(&decision, 0, sizeof(decision_t));
     before = release->state;
     present = command->present;
-    command->taken_back = command->command == ROLLOUT_ABORT
-                          && release->state.state == ROLLOUT_SUCCEEDED;
 
     if (rollout_command(&release->spec, &release->state, command->command,
                         command->actor, command->reason, now, &events, error)
@@ -481,6 +478,7 @@ api_command_decide(command_job_t *command, const store_rollout_t *all)
     commit.actor = command->actor;
     commit.event_count = events.count;
     commit.events = list;
+    release_success(release, &before, &commit);
 
     store_commit(api->store, &commit, api_command_done, command);
 
@@ -521,12 +519,6 @@ api_command_done(void *arg, store_status_t status,
              LOG_S("reason", command->reason));
 
     command->committed = true;
-
-    if (command->taken_back && command->release.spec.environment[0] != '\0')
-    {
-        store_succeed(api->store, command->release.spec.environment,
-                      command->release.spec.version, false);
-    }
 
     if (command->record != NULL) {
         agent_apply(api->agent, command->upstream, command->present.revision,

@@ -104,7 +104,8 @@ api_metrics(void *arg, http_exchange_t *exchange)
     api_t      *api = arg;
     size_t      len;
     metrics_t   metrics = { api->store, api->agent, api->controller,
-                            api->feed, api->around, api->auth };
+                            api->feed, api->around, api->auth,
+                            exchange->server };
 
     text = metrics_text(&metrics, &len);
 

@@ -62,9 +62,13 @@ around_new(struct event_base *base, log_t *log, store_t *store,
     around->herald = herald_new(base, log, store, settings, around->notify,
                                 around->runner, config->node);
 
+    around->incidents = incident_watch_new(base, store, settings);
+
     around->heal = heal_new(base, log, store, agent, around->fetch, config);
 
-    if (around->herald == NULL || around->heal == NULL) {
+    if (around->herald == NULL || around->incidents == NULL
+        || around->heal == NULL)
+    {
         around_free(around);
         return NULL;
     }
@@ -82,6 +86,7 @@ around_free(around_t *around)
 
     heal_free(around->heal);
     notify_free(around->notify);
+    incident_watch_free(around->incidents);
     herald_free(around->herald);
     freeze_free(around->freeze);
     runner_free(around->runner);

@@ -9,6 +9,7 @@
 #include "freeze.h"
 #include "heal.h"
 #include "herald.h"
+#include "incident_watch.h"
 #include "lib/fetch.h"
 #include "notify.h"
 #include "runner.h"
@@ -24,6 +25,7 @@ typedef struct {
     notify_t           *notify;
     freeze_t           *freeze;
     herald_t           *herald;
+    incident_watch_t   *incidents;
     heal_t             *heal;
 } around_t;
 

@@ -122,6 +122,8 @@ config_load(int argc, char **argv, config_t *config, char *error, size_t size)
 
     memset(config, 0, sizeof(*config));
     config->log_level = LOG_INFO;
+    config->connections = 256;
+    config->retention_count = 100;
 
     if (config_copy(config->file, sizeof(config->file), file, error, size)
         || config_file(config, named, error, size)
@@ -207,6 +209,8 @@ config_apply(config_t *config, const config_t *fresh, char *list, size_t size)
     config_note(list, size, config->listen_count != fresh->listen_count
                 || memcmp(config->listen, fresh->listen,
                           sizeof(config->listen)) != 0, "listen");
+    config_note(list, size, config->connections != fresh->connections,
+                "connections");
     config_note(list, size, config->redis_embedded != fresh->redis_embedded
                 || config->redis_port != fresh->redis_port
                 || strcmp(config->redis_socket, fresh->redis_socket) != 0
@@ -536,10 +540,6 @@ config_defaults(config_t *config, char *error, size_t size)
 
     if (config->tick_ms == 0) {
         config->tick_ms = 1000;
-    }
-
-    if (config->retention_count == 0) {
-        config->retention_count = 100;
     }
 
     if (config->retention_ms == 0) {

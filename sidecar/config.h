@@ -40,6 +40,7 @@ typedef struct {
     char          listen[CONFIG_MAX_LISTEN][CONFIG_TEXT_LEN];
                                            /* for http_server_listen() */
     http_kind_t   kind[CONFIG_MAX_LISTEN];
+    unsigned      connections;     /* open, of each TCP address */
 
     /* Both ready for http_call_t: the url ends in '/', what follows is
      * appended. */

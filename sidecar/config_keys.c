@@ -11,6 +11,10 @@
 #define CONFIG_TICK_MIN  100
 #define CONFIG_TICK_MAX  60000
 
+/* Open connections of a TCP address. */
+#define CONFIG_CONNECTIONS_MIN  16
+#define CONFIG_CONNECTIONS_MAX  10000
+
 /* Of what is kept of rollouts. */
 #define CONFIG_COUNT_MAX  10000
 #define CONFIG_AGE_MIN    (INT64_C(3600) * 1000)
@@ -20,6 +24,8 @@ static int config_set_node(config_t *config, const char *text, char *error,
     size_t size);
 static int config_add_listen(config_t *config, const char *text, char *error,
     size_t size);
+static int config_set_connections(config_t *config, const char *text,
+    char *error, size_t size);
 static int config_set_nginx(config_t *config, const char *text, char *error,
     size_t size);
 static int config_set_redis(config_t *config, const char *text, char *error,
@@ -65,6 +71,7 @@ static int config_port(const char *text);
 static const config_key_t  config_keys[] = {
     { "node", "node", config_set_node, false, CONFIG_NO_NUMBER },
     { "listen", "listen", config_add_listen, true, CONFIG_NO_NUMBER },
+    { "connections", NULL, config_set_connections, false, CONFIG_INTEGER },
     { "nginx", "nginx", config_set_nginx, false, CONFIG_NO_NUMBER },
     { "redis", "redis", config_set_redis, false, CONFIG_NO_NUMBER },
     { "redis_password_file", NULL, config_set_password_file, false,
@@ -252,6 +259,26 @@ config_add_listen(config_t *config, const char *text, char *error,
 
     return config_copy(config->listen[config->listen_count++],
                        CONFIG_TEXT_LEN, text, error, size);
+}
+
+
+static int
+config_set_connections(config_t *config, const char *text, char *error,
+    size_t size)
+{
+    long   count;
+    char  *end;
+
+    count = strtol(text, &end, 10);
+
+    if (end == text || *end != '\0' || count < CONFIG_CONNECTIONS_MIN
+        || count > CONFIG_CONNECTIONS_MAX)
+    {
+        return config_bad(error, size, "must be an integer from 16 to 10000");
+    }
+
+    config->connections = (unsigned) count;
+    return 0;
 }
 
 

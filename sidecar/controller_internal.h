@@ -32,8 +32,6 @@ typedef struct {
     uint64_t          writing;     /* the commit under way: its new */
     char             *record;      /* revision (0: none) and record, */
     rollout_events_t  events;      /* and what happened */
-    char              environment[SPEC_NAME_LEN];  /* it succeeds in; "" */
-    char              version[SPEC_TEXT_LEN];
 } drive_t;
 
 struct controller_s {

@@ -157,22 +157,6 @@ drive_refused(drive_t *drive)
 }
 
 
-/* Remembers what has succeeded where, once the commit has happened. */
-static void
-drive_succeeded(drive_t *drive, const release_t *release)
-{
-    drive->environment[0] = '\0';
-
-    if (release->state.state == ROLLOUT_SUCCEEDED
-        && release->spec.arm_count == 0 && release->spec.version[0] != '\0'
-        && release->spec.environment[0] != '\0')
-    {
-        strcpy(drive->environment, release->spec.environment);
-        strcpy(drive->version, release->spec.version);
-    }
-}
-
-
 static void
 drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     decision_t *decision, const store_judged_t *judged,
@@ -233,7 +217,7 @@ drive_commit(drive_t *drive, const store_rollout_t *all, release_t *release,
     commit.event_count = events->count;
     commit.events = list;
 
-    drive_succeeded(drive, release);
+    release_success(release, decision->before, &commit);
     drive->judged = true;
     drive->state = release->state.state;
 
@@ -434,11 +418,6 @@ drive_written(void *arg, store_status_t status, const store_result_t *result)
 
     drive->failures = 0;
     strcpy(drive->position, drive->judged_to);
-
-    if (drive->environment[0] != '\0') {
-        store_succeed(controller->store, drive->environment, drive->version,
-                      true);
-    }
 
     for (i = 0; i < drive->events.count; i++) {
         event = &drive->events.list[i];

@@ -143,16 +143,16 @@ feed_client_free(feed_client_t *client)
 void
 feed_free(feed_t *feed)
 {
-    unsigned  i;
+    unsigned        i;
+    feed_client_t  *client, *next;
 
     if (feed == NULL) {
         return;
     }
 
-    while (feed->clients != NULL) {
-        /* It takes itself out, which the analyzer loses. */
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        feed_client_free(feed->clients);
+    for (client = feed->clients; client != NULL; client = next) {
+        next = client->next;
+        feed_client_free(client);
     }
 
     for (i = 0; i < feed->count; i++) {

@@ -58,11 +58,11 @@ fleet_count(const store_rollout_t *all, int64_t now_ms, int64_t live_ms,
         fleet->live++;
         fleet->tripped += node.tripped[0] != '\0';
 
-        if (node.record.revision >= revision) {
-            fleet->confirmed++;
-
-        } else if (node.refused == revision) {
+        if (node.refused == revision) {
             fleet_refuses(fleet, all->nodes[i].node, &node);
+
+        } else if (node.record.revision >= revision) {
+            fleet->confirmed++;
         }
 
         if (node.record.revision > fleet->highest) {

@@ -10,7 +10,6 @@
 #define HERALD_MS            1000
 #define HERALD_MAX_ENTRIES   256
 #define HERALD_MAX_LOOKS     1024
-#define HERALD_ESCALATE      3     /* ticks */
 
 typedef struct entry_s  entry_t;
 typedef struct look_s   look_t;
@@ -42,7 +41,6 @@ struct herald_s {
     runner_t          *runner;
     const char        *node;
     struct event      *timer;
-    unsigned           ticks;
     bool               listing;
     look_t            *looks;      /* answers awaited */
     entry_t           *entries;
@@ -389,36 +387,6 @@ herald_events(void *arg, store_status_t status, size_t count,
 }
 
 
-static void
-herald_open(void *arg, store_status_t status, size_t count,
-    const char *const *texts)
-{
-    char       error[128];
-    cJSON     *doc;
-    size_t     i;
-    look_t    *look = arg;
-    herald_t  *herald = look->herald;
-
-    for (i = 0; i < count; i++) {
-        doc = cJSON_Parse(texts[i]);
-
-        if (doc != NULL && incident_due(herald->settings, doc,
-                                        store_now(herald->store)))
-        {
-            /* Of several canaryds one is the first, the others are told
-             * that it has changed. */
-            (void) incident_change(herald->store, texts[i], INCIDENT_ESCALATE,
-                                   "canaryd", "nobody has acknowledged it",
-                                   NULL, NULL, error);
-        }
-
-        cJSON_Delete(doc);
-    }
-
-    look_done(look);
-}
-
-
 static look_t *
 herald_look(herald_t *herald, const char *upstream)
 {
@@ -451,13 +419,6 @@ herald_routes_got(void *arg, store_status_t status, size_t count,
     {
         store_herald(herald->store, routes[i].upstream, herald_events,
                      herald_look(herald, routes[i].upstream));
-
-        if (herald->settings->level_count > 0
-            && herald->ticks % HERALD_ESCALATE == 0)
-        {
-            store_incidents(herald->store, routes[i].upstream, herald_open,
-                            herald_look(herald, routes[i].upstream));
-        }
     }
 }
 
@@ -475,7 +436,6 @@ herald_tick(evutil_socket_t fd, short what, void *arg)
         return;
     }
 
-    herald->ticks++;
     herald->listing = true;
     store_routes(herald->store, herald_routes_got, herald);
 }

@@ -1,7 +1,7 @@
 /*
  * The herald reads the events of all upstreams, each event in one canaryd
  * (at least once), and does what follows from it: it opens incidents, tells
- * people, calls `event` hooks; and it escalates what nobody acknowledges.
+ * people, calls `event` hooks.
  */
 
 #ifndef HERALD_H

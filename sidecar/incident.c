@@ -101,7 +101,7 @@ incident_open(store_t *store, const settings_t *settings,
     put.id = id;
     put.key = incident->key;
     put.doc = text;
-    put.type = "incident-opened";
+    put.change = STORE_INCIDENT_OPENED;
     put.rollout = incident->rollout;
     put.actor = incident->actor;
     put.detail = incident->title;
@@ -128,14 +128,12 @@ incident_change(store_t *store, const char *was, incident_change_t change,
     char               detail[512], *text;
     cJSON             *doc;
     int64_t            now;
-    const char        *state, *what;
+    const char        *state;
     store_incident_t   put;
 
-    static const char *const  types[] = {
-        "incident-acknowledged", "incident-resolved", "incident-escalated"
-    };
-    static const char *const  words[] = {
-        "acknowledged", "resolved", "escalated"
+    static const store_incident_change_t  changes[] = {
+        STORE_INCIDENT_ACKNOWLEDGED, STORE_INCIDENT_RESOLVED,
+        STORE_INCIDENT_ESCALATED
     };
 
     doc = cJSON_Parse(was);
@@ -157,8 +155,6 @@ incident_change(store_t *store, const char *was, incident_change_t change,
         return -1;
     }
 
-    what = words[change];
-
     switch (change) {
 
     case INCIDENT_ACKNOWLEDGE:
@@ -177,7 +173,8 @@ incident_change(store_t *store, const char *was, incident_change_t change,
         break;
     }
 
-    incident_line(doc, now, what, actor, reason);
+    incident_line(doc, now, store_incident_change_name(changes[change]),
+                  actor, reason);
     text = cJSON_PrintUnformatted(doc);
     text_format(detail, sizeof(detail), "%s%s%s", text_of(doc, "title"),
                 reason[0] != '\0' ? ": " : "", reason);
@@ -188,8 +185,7 @@ incident_change(store_t *store, const char *was, incident_change_t change,
     put.key = text_of(doc, "key");
     put.was = was;
     put.doc = text;
-    put.closed = change == INCIDENT_RESOLVE;
-    put.type = types[change];
+    put.change = changes[change];
     put.rollout = text_of(doc, "rollout");
     put.actor = actor;
     put.detail = detail;

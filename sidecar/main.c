@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
@@ -28,6 +29,7 @@
 #define MAIN_FLUSH_MS   30         /* for the last bytes */
 #define MAIN_POLL_MS    10
 #define MAIN_SIGNALS    3
+#define MAIN_FILES      512        /* for all but connections by TCP */
 
 typedef struct {
     int                 argc;
@@ -146,12 +148,59 @@ canaryd_signals(canaryd_t *canaryd)
 }
 
 
+/* Once a minute at most. */
+static void
+canaryd_full(void *arg, const char *address, unsigned max)
+{
+    canaryd_t  *canaryd = arg;
+
+    log_warn(canaryd->log, "too many connections: more are refused",
+             LOG_S("address", address), LOG_I("connections", max));
+}
+
+
+/* As many descriptors as the connections may need, and some. */
+static void
+canaryd_files(canaryd_t *canaryd)
+{
+    rlim_t           need;
+    unsigned         i;
+    struct rlimit    limit;
+    const config_t  *config = &canaryd->config;
+
+    need = MAIN_FILES;
+
+    for (i = 0; i < config->listen_count; i++) {
+        if (strncmp(config->listen[i], "unix:", 5) != 0) {
+            need += config->connections;
+        }
+    }
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) {
+        return;
+    }
+
+    if (limit.rlim_max < need) {
+        log_warn(canaryd->log, "fewer files may be open than connections may "
+                 "need: RLIMIT_NOFILE", LOG_I("hard_limit", limit.rlim_max),
+                 LOG_I("need", need));
+    }
+
+    limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
+    (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+
 static int
 canaryd_listen(canaryd_t *canaryd)
 {
     char            error[256];
     unsigned        i;
     const config_t  *config = &canaryd->config;
+
+    canaryd_files(canaryd);
+    http_server_limit(canaryd->server, config->connections, canaryd_full,
+                      canaryd);
 
     for (i = 0; i < config->listen_count; i++) {
         if (http_server_listen(canaryd->server, config->listen[i], error,

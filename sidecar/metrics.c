@@ -7,6 +7,7 @@
 
 #include "lib/version.h"
 #include "metrics.h"
+#include "store_around.h"
 
 
 static void
@@ -151,6 +152,36 @@ metrics_controller(struct evbuffer *out, const controller_t *controller)
 
 
 static void
+metrics_incidents(struct evbuffer *out, const around_t *around)
+{
+    unsigned           i;
+    incident_counts_t  counts;
+
+    metrics_head(out, "canaryd_incidents", "gauge",
+                 "Incidents of the fleet that are not resolved, by state.");
+
+    for (i = 0; incident_watch_counts(around->incidents, i, &counts); i++) {
+        evbuffer_add_printf(out, "canaryd_incidents{upstream=\"%s\","
+                            "state=\"open\"} %u\n"
+                            "canaryd_incidents{upstream=\"%s\","
+                            "state=\"acknowledged\"} %u\n",
+                            counts.upstream, counts.open,
+                            counts.upstream, counts.acknowledged);
+    }
+
+    metrics_head(out, "canaryd_incident_changes_total", "counter",
+                 "Changes of incidents that this canaryd made.");
+
+    for (i = 0; i < STORE_INCIDENT_CHANGES; i++) {
+        evbuffer_add_printf(out, "canaryd_incident_changes_total"
+                            "{change=\"%s\"} %" PRIu64 "\n",
+                            store_incident_change_name(i),
+                            store_incident_changes(around->store, i));
+    }
+}
+
+
+static void
 metrics_around(struct evbuffer *out, const around_t *around)
 {
     unsigned  r;
@@ -179,6 +210,31 @@ metrics_around(struct evbuffer *out, const around_t *around)
                  "Those of them that do not answer as they should.");
     evbuffer_add_printf(out, "canaryd_servers_unhealthy %u\n",
                         heal_unhealthy(around->heal));
+}
+
+
+static void
+metrics_connections(struct evbuffer *out, http_server_t *server)
+{
+    unsigned     i;
+    http_view_t  view;
+
+    metrics_head(out, "canaryd_connections", "gauge",
+                 "Open connections of a TCP address.");
+
+    for (i = 0; http_server_view(server, i, &view); i++) {
+        evbuffer_add_printf(out, "canaryd_connections{listen=\"%s\"} %u\n",
+                            view.address, view.connections);
+    }
+
+    metrics_head(out, "canaryd_connections_refused_total", "counter",
+                 "Connections closed as there were too many.");
+
+    for (i = 0; http_server_view(server, i, &view); i++) {
+        evbuffer_add_printf(out, "canaryd_connections_refused_total"
+                            "{listen=\"%s\"} %" PRIu64 "\n", view.address,
+                            view.refused);
+    }
 }
 
 
@@ -214,7 +270,9 @@ metrics_text(const metrics_t *metrics, size_t *len)
     metrics_agent(out, metrics->agent);
     metrics_controller(out, metrics->controller);
     metrics_around(out, metrics->around);
+    metrics_incidents(out, metrics->around);
 
+    metrics_connections(out, metrics->server);
     metrics_head(out, "canaryd_event_listeners", "gauge",
                  "Who listens to the events at present.");
     evbuffer_add_printf(out, "canaryd_event_listeners %u\n",

@@ -10,6 +10,7 @@
 #include "auth/auth.h"
 #include "controller.h"
 #include "feed.h"
+#include "lib/http_server.h"
 #include "store.h"
 
 #define METRICS_TYPE  "text/plain; version=0.0.4; charset=utf-8"
@@ -22,6 +23,7 @@ typedef struct {
     const feed_t        *feed;
     const around_t      *around;
     const auth_t        *auth;
+    http_server_t       *server;
 } metrics_t;
 
 /* To be freed by the caller; NULL: no memory. */

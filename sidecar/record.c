@@ -298,6 +298,27 @@ record_group(const record_t *record, const char *name)
 
 
 void
+record_forget(record_t *record, const cJSON *groups)
+{
+    unsigned  i, kept;
+
+    kept = 0;
+
+    for (i = 0; i < record->group_count; i++) {
+        if (record->groups[i].weight > 0
+            || cJSON_GetObjectItemCaseSensitive(groups,
+                                                record->groups[i].name)
+               != NULL)
+        {
+            record->groups[kept++] = record->groups[i];
+        }
+    }
+
+    record->group_count = kept;
+}
+
+
+void
 record_add_group(record_t *record, const char *name, unsigned weight)
 {
     record_group_t  *group;

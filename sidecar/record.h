@@ -74,6 +74,8 @@ void record_revert(record_t *record);
 
 /* NULL if the record does not name it. */
 const record_group_t *record_group(const record_t *record, const char *name);
+/* Those without a weight that are not members of groups. */
+void record_forget(record_t *record, const cJSON *groups);
 /* One that is not named yet. */
 void record_add_group(record_t *record, const char *name, unsigned weight);
 
@@ -98,8 +100,9 @@ typedef struct {
     char        tripped[SPEC_NAME_LEN];   /* the guard keeps it out; "" */
     char        drained[RECORD_DRAIN_LEN];   /* " group/server ", each that is
                                       drained and has nothing in flight */
-    uint64_t    refused;           /* revision that its nginx refused; 0: it
-                                      serves, or has not tried, a later one */
+    uint64_t    refused;           /* revision that its nginx refused, or has
+                                      not all groups of; 0: it serves, or has
+                                      not tried, a later one */
     char        error[RECORD_NOTE_LEN];   /* what nginx said of it; "" */
 } record_node_t;
 

@@ -290,6 +290,28 @@ release_slo(const spec_slo_t *slo, const tally_cell_t *step, char *detail)
 
 
 void
+release_success(const release_t *release, const rollout_t *before,
+    store_commit_t *commit)
+{
+    bool  had, has;
+
+    had = before->state == ROLLOUT_SUCCEEDED;
+    has = release->state.state == ROLLOUT_SUCCEEDED;
+
+    if (had == has || release->spec.arm_count > 0
+        || release->spec.version[0] == '\0'
+        || release->spec.environment[0] == '\0')
+    {
+        return;
+    }
+
+    commit->environment = release->spec.environment;
+    commit->version = release->spec.version;
+    commit->taken_back = had;
+}
+
+
+void
 evidence_init(evidence_t *evidence, const release_t *release)
 {
     unsigned        i;

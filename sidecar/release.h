@@ -83,6 +83,11 @@ const char *release_baseline(const release_t *release, unsigned number);
 rollout_slo_t release_slo(const spec_slo_t *slo, const tally_cell_t *step,
     char *detail);
 
+/* What the commit of a change has to say of the version: that it has
+ * succeeded in its environment, or was taken back.  It borrows. */
+void release_success(const release_t *release, const rollout_t *before,
+    store_commit_t *commit);
+
 void evidence_init(evidence_t *evidence, const release_t *release);
 char *evidence_text(const evidence_t *evidence);
 int evidence_parse(const char *text, const release_t *release,

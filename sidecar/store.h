@@ -29,6 +29,15 @@
 typedef struct store_s  store_t;
 
 typedef enum {
+    STORE_INCIDENT_OPENED = 0,
+    STORE_INCIDENT_ACKNOWLEDGED,
+    STORE_INCIDENT_RESOLVED,
+    STORE_INCIDENT_ESCALATED
+} store_incident_change_t;
+
+#define STORE_INCIDENT_CHANGES  4
+
+typedef enum {
     STORE_OK = 0,
     STORE_AWAY,                    /* no connection, or lost meanwhile */
     STORE_ERROR                    /* Redis refused, or answered nonsense */
@@ -125,6 +134,9 @@ typedef struct {
     bool                  active;
     const char           *actor;
     const store_judged_t *judged;     /* NULL: nothing was judged */
+    const char           *environment;  /* where the version has succeeded */
+    const char           *version;    /* or was taken back; NULL: neither */
+    bool                  taken_back;
     unsigned              event_count;
     const store_event_t  *events;
 } store_commit_t;                  /* all copied */
@@ -265,11 +277,9 @@ void store_recorded(store_t *store, const char *upstream,
 bool store_position_valid(const char *position);
 
 /*
- * Versions that have succeeded in an environment.  Nobody waits for the
- * change.  The newest 1000 of an environment are kept.
+ * Has the version succeeded in an environment?  What was said of it last by
+ * a commit of any upstream counts, of its newest 1000.
  */
-void store_succeed(store_t *store, const char *environment,
-    const char *version, bool succeeded);
 void store_has_succeeded(store_t *store, const char *environment,
     const char *version, store_has_pt done, void *arg);
 

@@ -19,6 +19,7 @@ typedef struct {
     void             *arg;
     size_t            count;
     char            **texts;
+    uint64_t         *changes;     /* one more, if "ok" comes; NULL */
 } texts_t;
 
 
@@ -70,6 +71,12 @@ static void
 texts_finish(store_op_t *op)
 {
     texts_t  *texts = op->data;
+
+    if (texts->changes != NULL && op->status == STORE_OK && texts->count > 0
+        && strcmp(texts->texts[0], "ok") == 0)
+    {
+        (*texts->changes)++;
+    }
 
     if (texts->done != NULL) {
         texts->done(texts->arg, op->status,
@@ -147,11 +154,30 @@ store_say(store_t *store, const char *upstream, const char *type,
 }
 
 
+const char *
+store_incident_change_name(store_incident_change_t change)
+{
+    static const char *const  names[STORE_INCIDENT_CHANGES] = {
+        "opened", "acknowledged", "resolved", "escalated"
+    };
+
+    return names[change];
+}
+
+
+uint64_t
+store_incident_changes(const store_t *store, store_incident_change_t change)
+{
+    return store->incidents[change];
+}
+
+
 void
 store_incident_put(store_t *store, const store_incident_t *incident,
     store_texts_pt done, void *arg)
 {
-    char         keys[4][STORE_KEY_LEN], now[32];
+    char         keys[4][STORE_KEY_LEN], now[32], type[32];
+    texts_t     *texts;
     unsigned     i;
     store_op_t  *op;
     const char  *argv[17];
@@ -167,21 +193,26 @@ store_incident_put(store_t *store, const store_incident_t *incident,
 
     snprintf(now, sizeof(now), "%" PRId64, store_now(store));
 
+    snprintf(type, sizeof(type), "incident-%s",
+             store_incident_change_name(incident->change));
+
     argv[4] = incident->was == NULL ? "open" : "change";
     argv[5] = incident->id;
     argv[6] = incident->key;
     argv[7] = incident->was != NULL ? incident->was : "";
     argv[8] = incident->doc;
-    argv[9] = incident->closed ? "1" : "0";
+    argv[9] = incident->change == STORE_INCIDENT_RESOLVED ? "1" : "0";
     argv[10] = now;
     argv[11] = INCIDENTS_KEPT;
-    argv[12] = incident->type;
+    argv[12] = type;
     argv[13] = incident->rollout;
     argv[14] = incident->actor;
     argv[15] = incident->detail;
     argv[16] = incident->doc;
 
     op = texts_new(store, done, arg);
+    texts = op->data;
+    texts->changes = &store->incidents[incident->change];
     store_op_script(op, SCRIPT_INCIDENT, 4, 17, argv);
     store_op_seal(op);
 }
@@ -212,6 +243,70 @@ store_incidents(store_t *store, const char *upstream, store_texts_pt done,
 
     op = texts_new(store, done, arg);
     store_key(store, key, upstream, "incidents", NULL);
+    store_op_send(op, 2, argv);
+    store_op_seal(op);
+}
+
+
+typedef struct {
+    texts_t  texts;
+    char     key[STORE_KEY_LEN];   /* of the documents */
+} open_t;
+
+
+/* First the ids, then their documents. */
+static void
+store_open_reply(store_op_t *op, unsigned index, const redisReply *reply)
+{
+    size_t        i;
+    open_t       *open = op->data;
+    const char  **argv;
+
+    if (index > 0) {
+        texts_reply(op, 0, reply);
+        return;
+    }
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
+        return;
+    }
+
+    argv = store_alloc((reply->elements + 2) * sizeof(char *));
+    argv[0] = "HMGET";
+    argv[1] = open->key;
+
+    for (i = 0; i < reply->elements; i++) {
+        argv[i + 2] = store_text(reply->element[i]);
+
+        if (argv[i + 2] == NULL) {
+            argv[i + 2] = "";
+        }
+    }
+
+    store_op_send(op, (int) reply->elements + 2, argv);
+    free(argv);
+}
+
+
+void
+store_incidents_open(store_t *store, const char *upstream,
+    store_texts_pt done, void *arg)
+{
+    char         key[STORE_KEY_LEN];
+    open_t      *open;
+    store_op_t  *op;
+    const char  *argv[2] = { "HVALS", key };
+
+    op = store_op_new(store, sizeof(open_t));
+    op->reply = store_open_reply;
+    op->finish = texts_finish;
+    op->clean = texts_clean;
+    open = op->data;
+    open->texts.done = done;
+    open->texts.arg = arg;
+
+    store_key(store, key, upstream, "incidents:open", NULL);
+    store_key(store, open->key, upstream, "incidents", NULL);
     store_op_send(op, 2, argv);
     store_op_seal(op);
 }

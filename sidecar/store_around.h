@@ -32,12 +32,17 @@ typedef struct {
     const char  *key;              /* of those that are open: one each */
     const char  *was;              /* document; NULL: a new incident */
     const char  *doc;
-    bool         closed;
-    const char  *type;             /* of the event */
+    store_incident_change_t  change;
     const char  *rollout;
     const char  *actor;
     const char  *detail;
 } store_incident_t;
+
+/* "opened" and so on; its event is "incident-opened". */
+const char *store_incident_change_name(store_incident_change_t change);
+/* How many this process has made. */
+uint64_t store_incident_changes(const store_t *store,
+    store_incident_change_t change);
 
 /* Gives "ok", "there" (open already) or "changed" (was is not what is
  * there), and the document. */
@@ -48,6 +53,9 @@ void store_incident_get(store_t *store, const char *upstream, const char *id,
     store_texts_pt done, void *arg);
 /* The documents, in no order. */
 void store_incidents(store_t *store, const char *upstream,
+    store_texts_pt done, void *arg);
+/* Those of them that are not resolved; "" where one is gone. */
+void store_incidents_open(store_t *store, const char *upstream,
     store_texts_pt done, void *arg);
 
 /* A run of a gate; the last 64 of a rollout are kept, for 90 days. */

@@ -17,6 +17,8 @@
 #define STORE_MAX_LISTENERS  8
 #define STORE_KEY_LEN        256
 #define STORE_SHA_LEN        41
+/* A sign, an environment, a space, a version and NUL. */
+#define STORE_SUCCESS_LEN    256
 
 typedef struct store_op_s  store_op_t;
 
@@ -100,6 +102,7 @@ struct store_s {
     int64_t             clock_offset_ms;
     uint64_t            errors;
     uint64_t            reconnects;
+    uint64_t            incidents[STORE_INCIDENT_CHANGES];   /* changed */
     bool                freeing;
 
     store_op_t         *ops;       /* under way */
@@ -127,6 +130,10 @@ void store_op_ender(evutil_socket_t fd, short what, void *arg);
 /* prefix{upstream}:what, or without what's NULL the prefix for ids. */
 void store_key(const store_t *store, char key[STORE_KEY_LEN],
     const char *upstream, const char *what, const char *id);
+
+/* How a set of what has succeeded names a version. */
+void store_success(char name[STORE_SUCCESS_LEN], bool succeeded,
+    const char *environment, const char *version);
 
 /* Memory that must be there: without it the process ends. */
 void *store_alloc(size_t size);

@@ -1,38 +1,87 @@
 /*
- * What has succeeded where: a sorted set for each environment, version by
- * time.  It is written after the commit that it tells of, which has keys of
- * another slot; a success that is lost in between has to be repeated.
+ * What has succeeded where: a sorted set for each upstream, in the slot of
+ * its rollouts, so that the commit by which one succeeds writes both or
+ * neither.  Whoever asks does not know which upstream it was, and reads all.
  */
 
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "store_internal.h"
-
-#define SUCCEEDED_KEPT  "-1001"    /* rank of the newest that is too many */
 
 typedef struct {
     store_has_pt  done;
     void         *arg;
+    char          names[2][STORE_SUCCESS_LEN];   /* has; was taken back */
+    double        newest;          /* what is known of the version, so far */
     bool          has;
 } store_has_t;
 
 
-static void
-store_succeeded_key(const store_t *store, char key[STORE_KEY_LEN],
-    const char *environment)
+void
+store_success(char name[STORE_SUCCESS_LEN], bool succeeded,
+    const char *environment, const char *version)
 {
-    snprintf(key, STORE_KEY_LEN, "%ssucceeded:%s", store->prefix,
-             environment);
+    snprintf(name, STORE_SUCCESS_LEN, "%c%s %s", succeeded ? '+' : '-',
+             environment, version);
+}
+
+
+static void
+store_has_send(store_op_t *op, const char *upstream)
+{
+    char          key[STORE_KEY_LEN];
+    const char   *argv[4];
+    store_has_t  *has = op->data;
+
+    store_key(op->store, key, upstream, "succeeded", NULL);
+
+    argv[0] = "ZMSCORE";
+    argv[1] = key;
+    argv[2] = has->names[0];
+    argv[3] = has->names[1];
+
+    store_op_send(op, 4, argv);
 }
 
 
 static void
 store_has_reply(store_op_t *op, unsigned index, const redisReply *reply)
 {
+    double        at;
+    size_t        i;
+    const char   *text;
     store_has_t  *has = op->data;
 
-    has->has = reply->type != REDIS_REPLY_NIL;
+    if (reply->type != REDIS_REPLY_ARRAY || (index > 0
+                                             && reply->elements != 2))
+    {
+        op->status = STORE_ERROR;
+        return;
+    }
+
+    for (i = 0; i < reply->elements; i++) {
+        text = store_text(reply->element[i]);
+
+        if (text == NULL) {
+            continue;
+        }
+
+        if (index == 0) {
+            if (store_name_valid(text)) {
+                store_has_send(op, text);
+            }
+            continue;
+        }
+
+        at = strtod(text, NULL);
+
+        /* In doubt it was taken back. */
+        if (at > has->newest || (at == has->newest && i == 1)) {
+            has->newest = at;
+            has->has = i == 0;
+        }
+    }
 }
 
 
@@ -51,7 +100,7 @@ store_has_succeeded(store_t *store, const char *environment,
 {
     char          key[STORE_KEY_LEN];
     store_op_t   *op;
-    const char   *argv[3];
+    const char   *argv[2];
     store_has_t  *has;
 
     op = store_op_new(store, sizeof(store_has_t));
@@ -61,64 +110,12 @@ store_has_succeeded(store_t *store, const char *environment,
     has = op->data;
     has->done = done;
     has->arg = arg;
+    store_success(has->names[0], true, environment, version);
+    store_success(has->names[1], false, environment, version);
 
-    store_succeeded_key(store, key, environment);
-    argv[0] = "ZSCORE";
+    snprintf(key, sizeof(key), "%supstreams", store->prefix);
+    argv[0] = "SMEMBERS";
     argv[1] = key;
-    argv[2] = version;
-
-    store_op_send(op, 3, argv);
-    store_op_seal(op);
-}
-
-
-static void
-store_succeed_reply(store_op_t *op, unsigned index, const redisReply *reply)
-{
-    /* void */
-}
-
-
-static void
-store_succeed_finish(store_op_t *op)
-{
-    /* void */
-}
-
-
-void
-store_succeed(store_t *store, const char *environment, const char *version,
-    bool succeeded)
-{
-    char         key[STORE_KEY_LEN], now[24];
-    store_op_t  *op;
-    const char  *argv[4];
-
-    op = store_op_new(store, 1);
-    op->reply = store_succeed_reply;
-    op->finish = store_succeed_finish;
-
-    store_succeeded_key(store, key, environment);
-    snprintf(now, sizeof(now), "%" PRId64, store_now(store));
-
-    if (succeeded) {
-        argv[0] = "ZADD";
-        argv[1] = key;
-        argv[2] = now;
-        argv[3] = version;
-        store_op_send(op, 4, argv);
-
-        argv[0] = "ZREMRANGEBYRANK";
-        argv[2] = "0";
-        argv[3] = SUCCEEDED_KEPT;
-        store_op_send(op, 4, argv);
-
-    } else {
-        argv[0] = "ZREM";
-        argv[1] = key;
-        argv[2] = version;
-        store_op_send(op, 3, argv);
-    }
-
+    store_op_send(op, 2, argv);
     store_op_seal(op);
 }

@@ -12,6 +12,8 @@
 #define STORE_EVENTS_A_ROLLOUT   50
 /* Of one rollout: almost three hours with a tick a second, some 10 MB. */
 #define STORE_RECORDED_KEPT      "10000"
+/* Versions that have succeeded, or were taken back, of an upstream. */
+#define STORE_SUCCEEDED_KEPT     "1000"
 
 
 /* --- lead --- */
@@ -273,11 +275,12 @@ store_commit(store_t *store, const store_commit_t *commit,
     store_result_pt done, void *arg)
 {
     int                    n;
-    char                   keys[5][STORE_KEY_LEN];
+    char                   keys[6][STORE_KEY_LEN];
     char                   numbers[6][STORE_NUMBER_LEN];
+    char                   success[STORE_SUCCESS_LEN];
     unsigned               i;
     store_op_t            *op;
-    const char            *argv[23 + 3 * STORE_MAX_EVENTS];
+    const char            *argv[26 + 3 * STORE_MAX_EVENTS];
     const store_judged_t  *judged = commit->judged;
 
     op = store_change_new(store, done, arg);
@@ -287,9 +290,17 @@ store_commit(store_t *store, const store_commit_t *commit,
     store_key(store, keys[2], commit->upstream, "events", NULL);
     store_key(store, keys[3], commit->upstream, "leader", NULL);
     store_key(store, keys[4], commit->upstream, "recorded:", commit->rollout);
+    store_key(store, keys[5], commit->upstream, "succeeded", NULL);
 
-    for (n = 0; n < 5; n++) {
+    for (n = 0; n < 6; n++) {
         argv[n] = keys[n];
+    }
+
+    success[0] = '\0';
+
+    if (commit->environment != NULL) {
+        store_success(success, !commit->taken_back, commit->environment,
+                      commit->version);
     }
 
     argv[n++] = commit->upstream;
@@ -311,6 +322,8 @@ store_commit(store_t *store, const store_commit_t *commit,
                                         ? (uint64_t) judged->at_ms : 0);
     argv[n++] = judged != NULL ? judged->given : "";
     argv[n++] = judged != NULL ? judged->counts : "";
+    argv[n++] = success;
+    argv[n++] = STORE_SUCCEEDED_KEPT;
 
     for (i = 0; i < commit->event_count && i < STORE_MAX_EVENTS; i++) {
         argv[n++] = commit->events[i].type;
@@ -319,7 +332,7 @@ store_commit(store_t *store, const store_commit_t *commit,
                                                    : "";
     }
 
-    store_op_script(op, SCRIPT_COMMIT, 5, n, argv);
+    store_op_script(op, SCRIPT_COMMIT, 6, n, argv);
     store_op_seal(op);
 }
 

@@ -109,9 +109,11 @@ ngx_http_canary_api_body(ngx_http_request_t *r)
         goto done;
     }
 
-    /* a NUL follows the body; one inside it would be white space to cJSON */
+    /* a NUL follows the body; one inside it would end what cJSON reads */
 
-    if (ngx_strlen(body.data) == body.len) {
+    if (ngx_strlen(body.data) == body.len
+        && ngx_strstr(body.data, "\\u0000") == NULL)
+    {
         json = cJSON_ParseWithLengthOpts((char *) body.data, body.len + 1,
                                          NULL, 1);
     }

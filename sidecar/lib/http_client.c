@@ -97,14 +97,16 @@ http_client_new(struct event_base *base)
 void
 http_client_free(http_client_t *client)
 {
+    http_request_t  *request, *next;
+
     if (client == NULL) {
         return;
     }
 
-    while (client->requests != NULL) {
-        /* It takes itself out, which the analyzer loses. */
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-        http_client_cancel(client->requests);
+    /* Nobody is called back for what is cancelled. */
+    for (request = client->requests; request != NULL; request = next) {
+        next = request->next;
+        http_client_cancel(request);
     }
 
     if (client->reaping) {

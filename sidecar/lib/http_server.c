@@ -8,27 +8,13 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 
 #include "http_internal.h"
 
-#define HTTP_MAX_HEADERS  16384
-#define HTTP_TIMEOUT      60       /* s, of a silent connection */
-
-/* Up to so much above max_body is read, to be refused with a problem
- * document.  What is larger still evhttp refuses, with a page of its own. */
-#define HTTP_BODY_MARGIN  (1024 * 1024)
-
-static void http_dispatch(struct evhttp_request *request, void *arg);
-static struct evhttp *http_evhttp(http_server_t *server);
-static struct bufferevent *http_tls_bufferevent(struct event_base *base,
-    void *arg);
 static bool http_trusted(http_server_t *server,
     struct evhttp_request *request);
 static bool http_local_name(const char *host);
@@ -61,44 +47,7 @@ http_server_new(struct event_base *base, const http_route_t *routes,
     server->arg = arg;
     server->max_body = max_body;
 
-    server->http = http_evhttp(server);
-    if (server->http == NULL) {
-        free(server);
-        return NULL;
-    }
-
     return server;
-}
-
-
-static struct evhttp *
-http_evhttp(http_server_t *server)
-{
-    struct evhttp  *http;
-
-    http = evhttp_new(server->base);
-    if (http == NULL) {
-        return NULL;
-    }
-
-    evhttp_set_max_headers_size(http, HTTP_MAX_HEADERS);
-    evhttp_set_max_body_size(http, (ev_ssize_t) (server->max_body
-                                                 + HTTP_BODY_MARGIN));
-    evhttp_set_timeout(http, HTTP_TIMEOUT);
-    evhttp_set_default_content_type(http, NULL);
-
-    /* A close with unread data would take the answer with it. */
-    evhttp_set_flags(http, EVHTTP_SERVER_LINGERING_CLOSE);
-
-    /* All: a wrong method gets our 405. */
-    evhttp_set_allowed_methods(http,
-        EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT
-        | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE
-        | EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
-
-    evhttp_set_gencb(http, http_dispatch, server);
-
-    return http;
 }
 
 
@@ -115,100 +64,6 @@ void
 http_server_any_host(http_server_t *server)
 {
     server->any_host = true;
-}
-
-
-/* Without memory the process ends: NULL would have evhttp go on in plain
- * text. */
-static struct bufferevent *
-http_tls_bufferevent(struct event_base *base, void *arg)
-{
-    SSL                 *ssl;
-    http_server_t       *server = arg;
-    struct bufferevent  *bev;
-
-    ssl = SSL_new(server->tls);
-    if (ssl == NULL) {
-        abort();
-    }
-
-    bev = bufferevent_openssl_socket_new(base, -1, ssl,
-                                         BUFFEREVENT_SSL_ACCEPTING,
-                                         BEV_OPT_CLOSE_ON_FREE);
-    if (bev == NULL) {
-        abort();
-    }
-
-    /* Every message has its length: a missing close_notify hides nothing. */
-    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-
-    return bev;
-}
-
-
-int
-http_server_listen(http_server_t *server, const char *address, char *error,
-    size_t size)
-{
-    http_listen_t           *sock;
-    struct evhttp           *http;
-    struct evconnlistener   *listener;
-
-    http = server->http;
-
-    if (strncmp(address, "tls:", 4) == 0) {
-
-        if (server->tls == NULL) {
-            snprintf(error, size, "%.120s: there is no certificate", address);
-            return -1;
-        }
-
-        if (server->https == NULL) {
-            server->https = http_evhttp(server);
-            if (server->https == NULL) {
-                snprintf(error, size, "%.120s: out of memory", address);
-                return -1;
-            }
-
-            evhttp_set_bevcb(server->https, http_tls_bufferevent, server);
-        }
-
-        http = server->https;
-    }
-
-    if (server->listen_count == HTTP_MAX_LISTEN) {
-        snprintf(error, size, "more than %d listeners", HTTP_MAX_LISTEN);
-        return -1;
-    }
-
-    sock = &server->listen[server->listen_count];
-
-    if (http_listen_open(address, sock, error, size)) {
-        return -1;
-    }
-
-    listener = evconnlistener_new(server->base, NULL, NULL,
-                                  LEV_OPT_CLOSE_ON_FREE
-                                  | LEV_OPT_CLOSE_ON_EXEC, 0, sock->fd);
-    if (listener == NULL) {
-        close(sock->fd);
-        goto failed;
-    }
-
-    if (evhttp_bind_listener(http, listener) == NULL) {
-        evconnlistener_free(listener);
-        goto failed;
-    }
-
-    server->port = sock->port ? sock->port : server->port;
-    server->listen_count++;
-    return 0;
-
-failed:
-
-    http_listen_unlink(sock);
-    snprintf(error, size, "%.120s: out of memory", address);
-    return -1;
 }
 
 
@@ -240,15 +95,8 @@ http_server_free(http_server_t *server)
         pending->request = NULL;
     }
 
-    /* The file goes before the socket: nobody finds a dead one. */
     for (i = 0; i < server->listen_count; i++) {
-        http_listen_unlink(&server->listen[i]);
-    }
-
-    evhttp_free(server->http);
-
-    if (server->https != NULL) {
-        evhttp_free(server->https);
+        http_listener_close(&server->listen[i]);
     }
 
     http_taps_drop(server);
@@ -322,7 +170,7 @@ http_pending_problem(http_pending_t *pending, int status, const char *field,
 }
 
 
-static void
+void
 http_dispatch(struct evhttp_request *request, void *arg)
 {
     char                      allow[128];

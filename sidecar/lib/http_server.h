@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <event2/event.h>
 #include <event2/http.h>
@@ -59,6 +60,26 @@ int http_server_listen(http_server_t *server, const char *address,
     char *error, size_t size);
 /* What connections made from now on use; it is referenced. */
 void http_server_tls(http_server_t *server, SSL_CTX *tls);
+/*
+ * No more connections than max are open at a time on each TCP address (0:
+ * any number, which is so at first); more are closed as they come.  Unix
+ * sockets have no such limit: who can use them is of this machine.  full is
+ * called when that begins, at most once a minute for an address.
+ */
+typedef void (*http_full_t)(void *arg, const char *address, unsigned max);
+void http_server_limit(http_server_t *server, unsigned max, http_full_t full,
+    void *arg);
+
+typedef struct {
+    const char  *address;          /* as it was given; borrowed */
+    unsigned     connections;      /* open */
+    uint64_t     refused;
+} http_view_t;
+
+/* The number-th TCP address; false beyond the last. */
+bool http_server_view(http_server_t *server, unsigned number,
+    http_view_t *view);
+
 /* Any Host is right: no page can send what the gate asks for. */
 void http_server_any_host(http_server_t *server);
 /* The port of the last TCP listener; 0: there is none. */

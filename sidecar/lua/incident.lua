@@ -21,8 +21,15 @@ if mode == 'open' then
     redis.call('HSET', open, key, id)
     redis.call('ZADD', times, now, id)
 
-    for _, old in ipairs(redis.call('ZRANGE', times, 0, -tonumber(kept) - 2))
+    for _, old in ipairs(redis.call('ZRANGE', times, 0, -tonumber(kept) - 1))
     do
+        -- Nobody has resolved it, and nobody will.
+        local ok, gone = pcall(cjson.decode, redis.call('HGET', docs, old))
+        if ok and type(gone) == 'table' and type(gone.key) == 'string'
+           and redis.call('HGET', open, gone.key) == old
+        then
+            redis.call('HDEL', open, gone.key)
+        end
         redis.call('HDEL', docs, old)
         redis.call('ZREM', times, old)
     end

@@ -184,6 +184,47 @@ subtest 'a first step that is refused, and aborted' => sub {
 };
 
 
+subtest 'a group that a reload takes away' => sub {
+    repair('edge-b');
+
+    my $nginx = $nodes{'edge-c'}{nginx};
+    my $rollout = $canaryd->start_rollout(
+        steps => [{ weight => 30, hold => '1h' }]);
+    wait_for { $canaryd->rollout($rollout)->{nodes}{confirmed} == 3 } 20,
+        'its record everywhere';
+
+    ok $nginx->reload(canary => 'zone=edge blue red',
+        upstreams => 'upstream red { server ' . $green->target . '; }'),
+        'green is red now';
+
+    my $seen = $canaryd->wait_state($rollout, 'waiting');
+    like $seen->{reason}, qr/^node edge-c refuses the record, .*: its nginx\.conf has no group green any more/,
+        'it waits, and says why';
+    is $seen->{nodes}{confirmed}, 2, 'one has it no more';
+
+    $canaryd->command_rollout($rollout, 'abort');
+    $seen = $canaryd->wait_state($rollout, 'aborted');
+    is $seen->{nodes}{confirmed}, 3, 'an abort reaches all';
+
+    my $r = $canaryd->post('/v1/rollouts', { upstream => 'app',
+        canary => 'green', version => 'v3' });
+    is $r->{status}, 409, 'a new one: others have the group';
+    like $r->{json}{detail}, qr/green is no group of app on edge-c; its groups are blue, red/,
+        'that one has not';
+
+    ok $nginx->reload(canary => 'zone=edge blue green', upstreams => ''),
+        'it is back';
+    wait_for {
+        $r = $canaryd->post('/v1/rollouts', { upstream => 'app',
+            canary => 'green', version => 'v3' });
+        $r->{status} == 201;
+    } 20, 'a start';
+    $canaryd->command_rollout($r->{json}, 'abort');
+    $canaryd->wait_state($r->{json}, 'aborted');
+    break('edge-b');
+};
+
+
 subtest 'a refusal that a higher revision has ended' => sub {
     my $rollout = $canaryd->start_rollout(lease => '1h',
         steps => [{ weight => 30, hold => '1h', rules => [$country] }]);

@@ -77,6 +77,8 @@ for (
     ['more than JSON', encode(\%good) . '{}', 400, undef, qr/not JSON/],
     ['an empty body', '', 400, undef, qr/not JSON/],
     ['a NUL', encode(\%good) . "\0", 400, undef, qr/not JSON/],
+    ['a NUL in a string', encode({ %good, salt => 'a' }) =~ s/"a"/"a\\u0000b"/r,
+        400, undef, qr/not JSON/],
     ['deep nesting', '[' x 5000, 400, undef, qr/not JSON/],
     ['a field of odd bytes', "{\"\xc3\xa9\xff" . 'x' x 100 . '": 1}', 422,
         '???' . 'x' x 60],

@@ -129,6 +129,26 @@ subtest 'alerts' => sub {
         @{ $canaryd->get('/v1/incidents?state=open')->{json}{incidents} };
     is scalar @open, 1, 'one incident of one fingerprint';
 
+    # 250 that nobody resolved, all older
+    $redis->cmd('EVAL', <<'END', 0);
+for i = 1, 250 do
+    local id, key = 'app-' .. i, 'alert:' .. i
+    redis.call('ZADD', 'canary:{app}:incidents:times', i, id)
+    redis.call('HSET', 'canary:{app}:incidents', id,
+        cjson.encode({ id = id, key = key, state = 'open' }))
+    redis.call('HSET', 'canary:{app}:incidents:open', key, id)
+end
+END
+    is alert({ alertname => 'Y', severity => 'info', upstream => 'app' },
+        fingerprint => 'f01')->{json}{upstreams}[0]{outcome}, 'noted',
+        'one more';
+    wait_for { $redis->cmd('HLEN', 'canary:{app}:incidents') == 200 } 15,
+        'the oldest to go';
+    is scalar @{ $redis->cmd('HVALS', 'canary:{app}:incidents:open') },
+        scalar(grep { decode($_)->{state} ne 'resolved' }
+            @{ $redis->cmd('HVALS', 'canary:{app}:incidents') }),
+        'also from those that are open';
+
     for ({}, { version => '3', alerts => [] }, { version => '4' },
         { version => '4', alerts => [(1) x 257] })
     {

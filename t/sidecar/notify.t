@@ -137,7 +137,37 @@ subtest 'payloads' => sub {
 };
 
 
+# The states in the metrics of both, and what each of them has changed.
+
+sub incident_metrics {
+    my ($open, $acknowledged, $what) = @_;
+
+    wait_for {
+        my @texts = map { $_->get('/metrics')->{body} } @canaryd;
+        2 == grep {
+            /^canaryd_incidents\{upstream="app",state="open"\} $open$/m
+                && /^canaryd_incidents\{upstream="app",state="acknowledged"\}
+                    \ $acknowledged$/mx
+        } @texts;
+    } 20, $what;
+    pass $what;
+}
+
+
+sub changes {
+    my ($change, @of) = @_;
+
+    my $sum = 0;
+    $_->get('/metrics')->{body}
+        =~ /^canaryd_incident_changes_total\{change="$change"\} (\d+)$/m
+        and $sum += $1 for @of;
+
+    return $sum;
+}
+
+
 subtest 'escalation, acknowledge, resolve' => sub {
+    incident_metrics(1, 0, 'metrics: one is open');
     wait_for { bodies('/page', qr/trigger/) } 20, 'the page';
     my ($page) = bodies('/page', qr/trigger/);
     is $page->{routing_key}, $secrets{page}, 'the routing key';
@@ -151,12 +181,18 @@ subtest 'escalation, acknowledge, resolve' => sub {
     is $r->{status}, 200, 'acknowledged at another node';
     is $r->{json}{state}, 'acknowledged', 'it says so';
     is $r->{json}{timeline}[-1]{actor}, 'bob', 'by whom';
+    incident_metrics(0, 1, 'metrics: it is acknowledged');
+    is changes('acknowledged', $canaryd[1]), 1, 'who did it counts it';
+    is changes('acknowledged', $canaryd[0]), 0, 'and nobody else';
     is $canaryd->post("/v1/incidents/$incident->{id}/acknowledge", {})
         ->{status}, 409, 'only once';
 
     $r = $canaryd->post("/v1/incidents/$incident->{id}/resolve",
         { actor => 'bob' });
     is $r->{json}{state}, 'resolved', 'resolved';
+    incident_metrics(0, 0, 'metrics: none is left');
+    is changes($_, @canaryd), 1, "metrics: $_ once"
+        for qw(opened escalated acknowledged resolved);
     wait_for { bodies('/page', qr/"resolve"/) } 15, 'the end of the page';
     is scalar(bodies('/page', qr/"trigger"/)), 1, 'paged once';
     is $canaryd->post("/v1/incidents/$incident->{id}/resolve", {})->{status},

@@ -16,6 +16,8 @@ my $before = $nginx->upstream->{record};
 # what, body, status, field
 my @wrong = (
     ['not JSON', '{"upstream": ', 400],
+    ['a NUL in a string', '{"upstream": "app", "canary": "green", '
+        . '"version": "v1\u0000x"}', 400],
     ['nothing', '', [400, 422]],
     ['half a character', "{\"upstream\": \"\xc3\"}", [400, 422]],
     ['a list', [], 400],

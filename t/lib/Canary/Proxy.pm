@@ -6,6 +6,8 @@ package Canary::Proxy;
 #   mode('pass')          at once
 #   mode('delay', 0.5)    half a second later, each way
 #   mode('drop')          nothing goes through, connections stay
+#   mode('mute', 'text')  once a client has sent this, none hears an answer
+#                         any more
 #
 # The address is ->target.
 
@@ -79,10 +81,12 @@ sub run {
     my $listen = IO::Socket::UNIX->new(Local => "$path.sock", Listen => 64)
         or die "listen: $!";
     my $select = IO::Select->new($listen);
-    my (%peer, @late);
+    my (%peer, %client, %tail, @late);
+    my $muted = 0;
 
     while (1) {
-        my ($mode, $delay) = split ' ', slurp("$path.mode");
+        my ($mode, $what) = split ' ', slurp("$path.mode");
+        $muted &&= $mode eq 'mute';
 
         for my $socket ($select->can_read($mode eq 'pass' && !@late ? 0.05
             : 0.005))
@@ -92,6 +96,7 @@ sub run {
                 my $server = dial($to);
                 unless ($server) { close $client; next }
                 @peer{$client, $server} = ($server, $client);
+                $client{$client} = 1;
                 $select->add($client, $server);
                 next;
             }
@@ -101,13 +106,20 @@ sub run {
 
             unless ($n) {
                 $select->remove($socket, $other);
-                delete @peer{$socket, $other};
+                delete @$_{$socket, $other} for \%peer, \%client, \%tail;
                 close $_ for $socket, $other;
                 next;
             }
 
-            next if $mode eq 'drop';
-            push @late, [time + ($delay // 0), $other, $data];
+            if ($mode eq 'mute' && $client{$socket}) {
+                # it may come in two parts
+                my $text = ($tail{$socket} // '') . $data;
+                $muted ||= index($text, $what) >= 0;
+                $tail{$socket} = substr $text, -length $what;
+            }
+
+            next if $mode eq 'drop' || $muted && !$client{$socket};
+            push @late, [time + ($mode eq 'delay' ? $what : 0), $other, $data];
         }
 
         while (@late && $late[0][0] <= time) {
