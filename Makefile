@@ -112,6 +112,10 @@ $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(AROUND) $(AUTH) $(LIB) $(CORE)
 	    $(REDIS_LIBS) $(AUTH_LIBS) \
 	    $(LIB_LIBS) $(CORE_LIBS)
 
+# It follows a rollout to its records and to the data of its events.
+$(BUILD)/unit/core_rollout_walk: $(call objs,$(addprefix sidecar/, \
+    decision.c fleet.c record.c release.c series.c store_name.c traffic.c))
+
 $(BUILD)/tools/%: $(BUILD)/obj/t/tools/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $^ \

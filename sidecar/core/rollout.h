@@ -206,7 +206,7 @@ typedef enum {
 } rollout_command_t;
 
 /* Types: smoke, started (with step 1), step, turn, waiting, resumed, paused,
- * baking, group_out, result, gate, succeeded, reverting, aborted. */
+ * baking, group_out, gate, succeeded, reverting, aborted. */
 typedef struct {
     char             type[32];
     char             detail[ROLLOUT_REASON_LEN];

@@ -127,6 +127,114 @@ subtest 'FLUSHALL, and an older copy' => sub {
 };
 
 
+# Redis comes back empty to two nodes, of which one has missed what was decided
+# last.  They sleep meanwhile, so that none of them is at it before the other.
+
+sub empty {
+    my ($what, %opt) = @_;
+
+    my $redis = redis();
+    my ($low, $high) = map { node($redis) } 1, 2;
+    my (%seen, @back);
+    my $look = sub {
+        for my $node ($low, $high) {
+            my $now = $node->{nginx}->upstream->{record};
+            my $last = $seen{$node}[-1];
+            push @back, "$last->{revision} to $now->{revision}"
+                if $last && $now->{revision} < $last->{revision};
+            push @{ $seen{$node} }, $now
+                if !$last || $now->{revision} != $last->{revision};
+        }
+        return map { $seen{$_}[-1]{revision} } $low, $high;
+    };
+    my $revisions = sub { [map { $_->{revision} } @{ $seen{$_[0]} }] };
+
+    my $r = begin($high);
+    wait_for { weight($low) == 40 } 20, 'both nodes';
+    my ($older) = $look->();
+    $low->{canaryd}->signal('STOP');
+
+    my $newest = $older;
+    for (1 .. $opt{newer}) {
+        wait_for { $high->{canaryd}->command_rollout($r, 'promote')->{status}
+            == 200 } 20, 'a command to be taken';
+        wait_for { $high->{canaryd}->rollout($r)->{state} eq 'baking'
+            || ($look->())[1] > $newest } 20, 'it to be done';
+        ($older, $newest) = $look->();
+    }
+
+    $high->{canaryd}->signal('STOP');
+    $redis->cmd('FLUSHALL');
+    $low->{canaryd}->signal('CONT');
+
+    wait_for { ($redis->cmd('HGET', 'canary:{app}:route', 'revision') // 0)
+        > $older } 20, 'the older one to write' if $opt{alone};
+
+    $high->{canaryd}->signal('CONT');
+    my $wins = $newest + ($opt{reverts} ? 1 : 0);
+    wait_for { my @now = $look->(); $now[0] >= $newest && $now[0] == $now[1] }
+        30, "$what: one revision" or return;
+    is_deeply [$look->()], [$wins, $wins], "$what: the highest one wins";
+
+    # some ticks on, it is still so
+    my $later = 1000 * ($redis->cmd('TIME')->[0] + 2);
+    wait_for { $look->(); 2 == grep { decode($_)->{at} > $later }
+        @{ $redis->cmd('HVALS', 'canary:{app}:nodes') } } 20,
+        'reports of both';
+    is_deeply [$look->()], [$wins, $wins], "$what: for good";
+    is_deeply \@back, [], "$what: nobody goes back to an older one";
+
+    my @said = map { my %of = @{ $_->[1] }; $of{type} eq 'created' ? ()
+        : "$of{type} $of{revision}" } @{ $redis->cmd('XRANGE',
+        'canary:{app}:events', '-', '+') };
+
+    return { low => $low, high => $high, said => \@said, older => $older,
+        newest => $newest, of_low => $revisions->($low),
+        of_high => $revisions->($high) };
+}
+
+
+sub served {
+    my ($node) = @_;
+
+    my $now = $node->{nginx}->upstream;
+
+    return "$now->{record}{stable} "
+        . ($now->{effective}{weights}{green} // 0);
+}
+
+
+subtest 'empty, and nodes of different revisions' => sub {
+    my $seen = empty('a canary', newer => 1, reverts => 1);
+    my ($older, $newest) = @$seen{qw(older newest)};
+    is $newest, $older + 1, 'one apart';
+    is_deeply $seen->{said}, ['reverted ' . ($newest + 1)],
+        'the newest is what stable follows upon, once';
+    is_deeply $seen->{of_low}, [$older, $newest + 1],
+        'the older one was never written back';
+    is served($_), 'blue 0', 'stable' for @$seen{qw(low high)};
+    end(@$seen{qw(low high)});
+
+    $seen = empty('a release that is done', newer => 3);
+    ($older, $newest) = @$seen{qw(older newest)};
+    is $newest, $older + 2, 'two apart';
+    is_deeply $seen->{said}, ["adopted $newest"], 'it is written back';
+    is_deeply $seen->{of_low}, [$older, $newest], 'and followed at once';
+    is $seen->{of_high}[-1], $newest, 'by who had it not at all';
+    is served($_), 'green 100', 'the release stays' for @$seen{qw(low high)};
+    end(@$seen{qw(low high)});
+
+    $seen = empty('the older one is alone for a while', newer => 3,
+        alone => 1);
+    ($older, $newest) = @$seen{qw(older newest)};
+    is_deeply $seen->{said}, ['reverted ' . ($older + 1), "adopted $newest"],
+        'what it wrote gives way';
+    is $seen->{of_high}[-1], $newest, 'the newer one serves on';
+    is served($_), 'green 100', 'the release stays' for @$seen{qw(low high)};
+    end(@$seen{qw(low high)});
+};
+
+
 subtest 'out of memory' => sub {
     my $redis = redis();
     my $node = node($redis);

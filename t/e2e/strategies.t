@@ -242,23 +242,56 @@ subtest 'a ramp by evidence' => sub {
 };
 
 
+# The judge has no say: it is told to look for nothing that happens here.
+
+sub objective {
+    my (%slo) = @_;
+
+    return $canaryd->start_rollout(bake => 0, deadline => '4s',
+        on_success => 'keep', guard => JSON::PP::false,
+        slo => { %slo, min_requests => 40 },
+        analysis => { alpha => 1e-200, max_error_rate => 0, latency => [] },
+        steps => [{ weight => 20, hold => '300ms' },
+            { weight => 50, hold => '300ms' }]);
+}
+
+
 subtest 'objectives and a deadline' => sub {
-    $backends{green}->set(delay_ms => 40);
+    for (
+        ['p95', { delay_ms => 40 }, { p95_ms => 20 },
+            qr/p95 is [\d.]+ ms, above 20 ms/],
+        ['error rate', { error => 0.4, zero => 1 }, { error_rate => 0.05 },
+            qr/[\d.]+ % errors, above 5 %/],
+    ) {
+        my ($what, $fault, $slo, $says) = @$_;
 
-    my $rollout = $canaryd->start_rollout(bake => 0, deadline => '4s',
-        slo => { p95_ms => 20, min_requests => 20 },
-        analysis => { latency => [] },
-        steps => [{ weight => 20, hold => '300ms' }, { weight => 50 }]);
+        $backends{green}->set(%$fault);
+        my $rollout = objective(%$slo);
 
-    my $seen = $canaryd->wait_state($rollout, 'waiting');
-    is $seen->{waiting_for}, 'slo', 'held';
-    like $seen->{reason}, qr/p95 is [\d.]+ ms, above 20 ms/, $seen->{reason};
-    is weights()->{green}, 20, 'with its weight';
+        my $seen = $canaryd->wait_state($rollout, 'waiting');
+        is $seen->{waiting_for}, 'slo', "$what: held";
+        like $seen->{reason}, $says, $seen->{reason};
+        is weights()->{green}, 20, "$what: with its weight";
 
-    $seen = ended($rollout);
-    is $seen->{state}, 'aborted', 'reverted';
-    like $seen->{reason}, qr/deadline of 4s is over: p95/, $seen->{reason};
-    $backends{green}->set(delay_ms => 0);
+        $seen = ended($rollout);
+        is $seen->{state}, 'aborted', "$what: reverted";
+        like $seen->{reason}, qr/deadline of 4s is over: $says/,
+            $seen->{reason};
+        is weights()->{blue}, 100, "$what: stable has all";
+
+        my @moves = grep { $_->{type} =~ /^(?:started|step|baking)$/ }
+            @{ $canaryd->get("/v1/rollouts/$rollout->{id}/events")
+                ->{json}{events} };
+        is scalar @moves, 1, "$what: it never went on";
+    }
+
+    # the same errors, allowed
+    my $rollout = objective(error_rate => 0.9);
+    is ended($rollout)->{state}, 'succeeded', 'below the rate it goes on'
+        or diag $canaryd->rollout($rollout)->{reason};
+    $canaryd->command_rollout($rollout, 'abort');
+    ended($rollout);
+    $backends{green}->set(delay_ms => 0, error => 0);
 };
 
 

@@ -1,283 +1,28 @@
 /*
- * Long random walks through core/rollout, over all strategies, with gates
- * answered by a simulated executor: whatever comes, it must keep its promises.
+ * Many short random walks through core/rollout, over all strategies, with
+ * gates answered by a simulated executor: whatever comes, it must keep its
+ * promises, and so must the records that canaryd makes of it.
  */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "rollout_stream.h"
 
-#include <cmocka.h>
+/* Each with a seed of its own, which is its number; some have the same spec.
+ * Sanitizers take ten times as long. */
+#ifndef SEQUENCES
+#ifdef __SANITIZE_ADDRESS__
+#define SEQUENCES   10000
+#else
+#define SEQUENCES   100000
+#endif
+#endif
 
-#include "core/codec.h"
-#include "core/text.h"
+#define SAME_SPEC   4
+#define IN_JSON     50             /* one of so many is stored and read back,
+                                      and has data with its events */
+#define ENOUGH      (SEQUENCES / 500)
 
-#define TICK     1000
-#define START    INT64_C(1700000000000)
-#define EVENTS   200000
-#define MAX_LOG  4096
-
-/* What came to a rollout, to be replayed. */
-typedef struct {
-    bool                   is_command;
-    rollout_command_t      command;
-    rollout_observation_t  seen;
-    int64_t                now;
-} entry_t;
-
-typedef struct {
-    rollout_spec_t         spec;
-    rollout_t              rollout;
-    rollout_observation_t  seen;
-    rollout_events_t       events;
-    int64_t                now;
-    char                   error[ROLLOUT_REASON_LEN];
-
-    uint64_t               highest;    /* serial that was ever wanted */
-    unsigned               runs;       /* of all gates */
-    rollout_want_t         running[ROLLOUT_MAX_WANTS];
-    unsigned               running_count;
-
-    unsigned               log_count;
-    entry_t                log[MAX_LOG];
-} bench_t;
-
-static uint64_t  seed;
-
-
-static unsigned
-below(unsigned n)
-{
-    seed ^= seed >> 12;            /* xorshift64*, Vigna 2016 */
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-
-    return (unsigned) ((seed * UINT64_C(2685821657736338717)) >> 33) % n;
-}
-
-
-static void
-parse(rollout_spec_t *spec, const char *text)
-{
-    cJSON         *json;
-    spec_error_t   error;
-
-    json = cJSON_Parse(text);
-    assert_non_null(json);
-
-    if (spec_parse(json, spec, &error) != 0) {
-        fail_msg("%s: %s in %s", error.field, error.detail, text);
-    }
-
-    cJSON_Delete(json);
-}
-
-
-/* --- specs --- */
-
-static void
-canary_steps(char *text, size_t size)
-{
-    size_t    len;
-    unsigned  i, n, w;
-
-    n = 1 + below(4);
-    w = 1;
-    len = (size_t) snprintf(text, size, ",\"steps\":[");
-
-    for (i = 0; i < n; i++) {
-        w += below(30);
-        w = w > 100 ? 100 : w;
-        len += (size_t) snprintf(text + len, size - len,
-                                 "%s{\"weight\":%u,\"hold\":%u,"
-                                 "\"approval\":%s,\"min_requests\":%u%s}",
-                                 i ? "," : "", w, below(5),
-                                 below(3) ? "false" : "true",
-                                 1 + below(2) * below(30),
-                                 below(4) ? "" : ",\"rules\":[{\"if\":"
-                                 "{\"country\":[\"NZ\"]},\"weights\":"
-                                 "{\"green\":50,\"blue\":50}}]");
-    }
-
-    snprintf(text + len, size - len, "]");
-}
-
-
-static void
-random_spec(bench_t *b)
-{
-    char      plan[1024], text[2048];
-    unsigned  strategy;
-
-    spec_free(&b->spec);
-
-    strategy = below(5);
-
-    switch (strategy) {
-
-    case 0:
-        canary_steps(plan, sizeof(plan));
-        break;
-
-    case 1:
-        snprintf(plan, sizeof(plan), ",\"strategy\":\"blue-green\","
-                 "\"holdback\":%u", below(2) * 5);
-        break;
-
-    case 2:
-        snprintf(plan, sizeof(plan), ",\"strategy\":\"rolling\",\"rolling\":"
-                 "{\"by\":\"nodes\",\"order\":[\"a\",\"b\",\"c\"],\"bake\":"
-                 "%u},\"holdback\":%u", below(4), below(2) * 7);
-        break;
-
-    case 3:
-        snprintf(plan, sizeof(plan), ",\"strategy\":\"rolling\",\"rolling\":"
-                 "{\"by\":\"servers\",\"servers\":[\"s1:80\",\"s2:80\"],"
-                 "\"bake\":%u,\"drain\":%u}", below(4), below(6));
-        break;
-
-    default:
-        snprintf(plan, sizeof(plan), ",\"strategy\":\"experiment\",\"groups\":"
-                 "{\"green\":10,\"red\":20,\"grey\":5},\"duration\":%u",
-                 2 + below(30));
-        break;
-    }
-
-    snprintf(text, sizeof(text), "{\"upstream\":\"app\",\"canary\":\"green\","
-             "\"warmup\":0,\"ramp\":\"%s\",\"on_success\":\"%s\","
-             "\"deadline\":%u%s%s}",
-             below(2) ? "clock" : "evidence",
-             below(2) ? "keep" : strategy < 4 ? "promote" : "stable",
-             below(4) ? 0 : 20 + below(100),
-             strategy < 4 && below(2) ? below(2) ? ",\"bake\":0"
-                                                 : ",\"bake\":3" : "",
-             plan);
-
-    parse(&b->spec, text);
-    b->spec.gate_set = below(2) ? 0 : below(1u << ROLLOUT_GATE_COUNT) & ~1u;
-    b->spec.checks_every_ms = below(2) * 3000;
-
-    rollout_init(&b->rollout, "ci", b->now);
-    b->highest = 0;
-    b->running_count = 0;
-    b->log_count = 0;
-}
-
-
-/* --- the executor --- */
-
-/* Runs what is wanted, and answers some time. */
-static void
-execute(bench_t *b)
-{
-    unsigned              i, k, n, r;
-    uint64_t              highest = b->highest;
-    rollout_want_t        wants[ROLLOUT_MAX_WANTS];
-    rollout_gate_seen_t  *seen;
-
-    n = rollout_wants(&b->spec, &b->rollout, wants);
-    assert_true(n <= ROLLOUT_MAX_WANTS);
-
-    for (i = 0; i < n; i++) {
-        assert_true(wants[i].gate != ROLLOUT_GATE_NONE);
-        assert_true(b->spec.gate_set & (1u << wants[i].gate));
-
-        for (k = 0; k < b->running_count; k++) {
-            if (b->running[k].serial == wants[i].serial) {
-                assert_int_equal(b->running[k].gate, wants[i].gate);
-                break;
-            }
-        }
-
-        if (k == b->running_count) {
-            /* a new run has a serial that never was before */
-            assert_true(wants[i].serial > highest);
-            b->highest = wants[i].serial > b->highest ? wants[i].serial
-                                                      : b->highest;
-            b->runs++;
-        }
-    }
-
-    memcpy(b->running, wants, sizeof(wants));
-    b->running_count = n;
-    b->seen.gate_count = 0;
-
-    for (i = 0; i < n; i++) {
-        seen = &b->seen.gates[b->seen.gate_count++];
-        memset(seen, 0, sizeof(*seen));
-        seen->gate = wants[i].gate;
-        seen->serial = wants[i].serial;
-        r = below(40);
-        seen->result = r == 0 ? ROLLOUT_GATE_FAILED
-                       : r < 5 ? ROLLOUT_GATE_HOLD
-                       : r < 20 ? ROLLOUT_GATE_PASSED : ROLLOUT_GATE_PENDING;
-        text_format(seen->detail, sizeof(seen->detail), "run %u",
-                    (unsigned) wants[i].serial);
-
-        if (below(30) == 0) {
-            seen->serial--;        /* an answer that comes too late */
-        }
-    }
-}
-
-
-static judge_verdict_t
-random_verdict(void)
-{
-    unsigned  v;
-
-    v = below(400);
-
-    return v == 0 ? JUDGE_HARM : v == 1 ? JUDGE_BUDGET
-           : v < 20 ? JUDGE_NO_DATA : v < 40 ? JUDGE_INCIDENT
-           : v < 160 ? JUDGE_SAFE : JUDGE_WATCHING;
-}
-
-
-static void
-random_observation(bench_t *b)
-{
-    unsigned  i;
-
-    memset(&b->seen, 0, sizeof(b->seen));
-
-    b->seen.verdict = random_verdict();
-
-    if (b->spec.arm_count > 0 && b->seen.verdict >= JUDGE_BUDGET) {
-        b->seen.verdict = JUDGE_WATCHING;
-    }
-
-    for (i = 0; i < b->spec.arm_count; i++) {
-        b->seen.arms[i].verdict = random_verdict();
-    }
-
-    b->seen.log_evidence = below(2000) / 10.0 - 100.0;
-    b->seen.canary_requests = below(2) ? below(10) : 0;
-    b->seen.nodes_live = below(8) ? 2 : below(4);
-    b->seen.nodes_confirmed = below(5) ? b->seen.nodes_live
-                                       : below(b->seen.nodes_live + 1);
-    b->seen.nodes_refusing = below(3) == 0 ? b->seen.nodes_live
-                                             - b->seen.nodes_confirmed : 0;
-    text_copy(b->seen.refusing, sizeof(b->seen.refusing), "edge-1");
-    text_copy(b->seen.refusal, sizeof(b->seen.refusal), "status 422");
-    b->seen.nodes_drained = below(b->seen.nodes_live + 1);
-    b->seen.nodes_tripped = below(700) == 0;
-    b->seen.target_away = b->spec.strategy == SPEC_ROLLING
-                          && b->spec.rolling == SPEC_BY_NODES
-                          && below(15) == 0;
-    b->seen.slo = below(12) ? ROLLOUT_SLO_MET : 1 + below(2);
-    text_copy(b->seen.slo_detail, sizeof(b->seen.slo_detail), "p95");
-    b->seen.frozen = below(15) == 0;
-    b->seen.alert = below(300) ? ROLLOUT_ALERT_NONE : 1 + below(2);
-    text_copy(b->seen.alert_text, sizeof(b->seen.alert_text), "HighErrors");
-    b->seen.tick_ms = TICK;
-    b->now += below(20) ? (int64_t) below(3 * TICK)
-                        : (int64_t) below(100000) - 50000;
-    execute(b);
-}
+static unsigned  sequence;
+static unsigned  events_seen;
 
 
 /* --- the promises --- */
@@ -331,13 +76,6 @@ check_stored(bench_t *b)
     assert_same(&again, &b->rollout);
     assert_int_equal(again.begun_ms, b->rollout.begun_ms);
     assert_int_equal(again.state, b->rollout.state);
-}
-
-
-static bool
-by_servers(const rollout_spec_t *spec)
-{
-    return spec->strategy == SPEC_ROLLING && spec->rolling == SPEC_BY_SERVERS;
 }
 
 
@@ -467,6 +205,32 @@ check_change(const bench_t *b, const rollout_t *old, const entry_t *entry)
 }
 
 
+/* What the canary got while all nodes served this step, by the tick that may
+ * end it; nothing of a step before. */
+static void
+count_fresh(bench_t *b, const rollout_t *old)
+{
+    if (rollout_moving(old) && b->seen.nodes_live > 0 && !b->seen.target_away
+        && b->seen.nodes_confirmed >= b->seen.nodes_live)
+    {
+        b->fresh += b->seen.canary_requests;
+    }
+}
+
+
+static void
+forget_fresh(bench_t *b, const rollout_t *old)
+{
+    const rollout_t  *new = &b->rollout;
+
+    if (new->step != old->step || new->baking != old->baking
+        || new->turn != old->turn || !rollout_moving(old))
+    {
+        b->fresh = 0;
+    }
+}
+
+
 static void
 check_tick(const bench_t *b, const rollout_t *old)
 {
@@ -526,9 +290,8 @@ check_tick(const bench_t *b, const rollout_t *old)
     /* nobody advances without fresh traffic of this very step */
 
     if (!by_servers(&b->spec) || old->baking || b->spec.rolling_bake_ms > 0) {
-        assert_true(old->step_requests + b->seen.canary_requests
-                    >= (old->baking ? 1
-                                    : b->spec.steps[old->step].min_requests));
+        assert_true(b->fresh >= (old->baking ? 1
+                                 : b->spec.steps[old->step].min_requests));
     }
 
     if (!old->baking) {
@@ -537,31 +300,152 @@ check_tick(const bench_t *b, const rollout_t *old)
 }
 
 
-/* From here an abort must reach stable, whatever gates do not answer. */
+/* --- what is written of it --- */
+
+/* All that the core said is in the stream, with the revision that it led to;
+ * some of it with its data. */
 static void
-check_abort(const bench_t *b)
+tell(bench_t *b, view_t *view, const rollout_t *old, bool data)
+{
+    bool         moved;
+    char        *text;
+    unsigned     i;
+    uint64_t     revision;
+    decision_t   decision;
+
+    b->release.state = b->rollout;
+    revision = b->record.revision;
+    moved = release_route(&b->release, &b->record, &b->wanted);
+
+    /* no record without an event, and each is the next one */
+
+    assert_true(!moved || b->events.count > 0);
+    assert_int_equal(b->wanted.revision, revision + moved);
+    assert_int_equal(b->release.revision, b->wanted.revision);
+
+    if (data && b->events.count > 0) {
+        memset(&decision, 0, sizeof(decision));
+        decision.release = &b->release;
+        decision.before = old;
+        decision.present = &b->record;
+        decision.wanted = moved ? &b->wanted : NULL;
+        text = decision_text(&decision);
+        view_data(view, text);
+        free(text);
+    }
+
+    if (moved) {
+        b->record = b->wanted;
+    }
+
+    for (i = 0; i < b->events.count; i++) {
+        view_event(view, &b->spec, &b->events.list[i], b->rollout.actor);
+        view->revision = b->wanted.revision;
+    }
+
+    view_check(view, &b->spec, &b->rollout, &b->record);
+}
+
+
+/* Stable has all, without a lease that could run out or a rule beside it. */
+static void
+check_stable(const record_t *record)
+{
+    unsigned  i;
+
+    assert_string_equal(record->stable, "blue");
+
+    for (i = 0; i < record->group_count; i++) {
+        assert_int_equal(record->groups[i].weight,
+                         strcmp(record->groups[i].name, "blue") == 0
+                         ? SPEC_WEIGHT_ALL : 0);
+    }
+
+    assert_false(record_has_canary(record));
+    assert_false(record->guard.on);
+    assert_int_equal(record->lease_ms, 0);
+    assert_string_equal(record->rules, "");
+    assert_string_equal(record->nodes, "");
+}
+
+
+/* A node does not confirm, whatever else there is and comes. */
+static void
+check_unconfirmed(const bench_t *b, rollout_t *copy,
+    rollout_observation_t *seen, int64_t *now)
+{
+    char               error[ROLLOUT_REASON_LEN];
+    rollout_t          before = *copy;
+    rollout_events_t   events;
+
+    seen->verdict = below(JUDGE_BUDGET + 1);
+    seen->nodes_live = 1 + below(3);
+    seen->nodes_confirmed = below(seen->nodes_live);
+    seen->nodes_refusing = below(2);
+    seen->nodes_tripped = below(2);
+    seen->frozen = below(2);
+    seen->alert = below(3);
+    seen->gate_count = below(2) ? b->seen.gate_count : 0;
+    *now += (int64_t) below(7200000) - 60000;
+
+    if (below(4) == 0) {
+        assert_int_equal(rollout_command(&b->spec, copy,
+                                         ROLLOUT_PAUSE + below(4), "eve", "",
+                                         *now, &events, error), -1);
+        assert_int_equal(events.count, 0);
+    }
+
+    assert_false(rollout_tick(&b->spec, copy, seen, *now, &events));
+    assert_int_equal(copy->state, ROLLOUT_REVERTING);
+    before.last_ms = copy->last_ms;
+    assert_memory_equal(&before, copy, sizeof(before));
+}
+
+
+/*
+ * From here an abort must reach stable.  The first record after it has all
+ * traffic there, before any node has confirmed anything; it is the last one,
+ * and the end comes with the tick in which no live node lacks it.
+ */
+static void
+check_abort(bench_t *b)
 {
     char                   error[ROLLOUT_REASON_LEN];
+    bool                   moved;
+    int64_t                now = b->now;
+    unsigned               i;
+    uint64_t               revision = b->release.revision;
     rollout_t              copy = b->rollout;
     rollout_events_t       events;
-    rollout_routing_t      routing;
     rollout_observation_t  seen = b->seen;
 
     assert_int_equal(rollout_command(&b->spec, &copy, ROLLOUT_ABORT, "bob",
-                                     "", b->now, &events, error), 0);
-    rollout_routing(&b->spec, &copy, &routing);
-    assert_int_equal(routing.canary_weight, 0);
+                                     "", now, &events, error), 0);
+    b->release.state = copy;
+    moved = release_route(&b->release, &b->record, &b->wanted);
+    check_stable(&b->wanted);
+    assert_true(moved || !record_has_canary(&b->record));
+    assert_int_equal(b->wanted.revision, b->record.revision + moved);
 
     if (copy.state != ROLLOUT_ABORTED) {
-        seen.gate_count = 0;
-        seen.frozen = true;
-        seen.nodes_confirmed = seen.nodes_live;
         assert_int_equal(copy.state, ROLLOUT_REVERTING);
-        assert_true(rollout_tick(&b->spec, &copy, &seen, b->now + 1,
-                                 &events));
+
+        for (i = below(below(32) ? 3 : 300); i > 0; i--) {
+            check_unconfirmed(b, &copy, &seen, &now);
+        }
+
+        /* they confirm, or who did not is not there any more */
+
+        seen.nodes_live = below(3);
+        seen.nodes_confirmed = seen.nodes_live;
+        assert_true(rollout_tick(&b->spec, &copy, &seen, now + 1, &events));
+        assert_string_equal(events.list[0].type, "aborted");
+        b->release.state = copy;
+        assert_false(release_route(&b->release, &b->wanted, &b->after));
     }
 
     assert_int_equal(copy.state, ROLLOUT_ABORTED);
+    b->release.revision = revision;
 }
 
 
@@ -582,107 +466,160 @@ act(const rollout_spec_t *spec, rollout_t *rollout, const entry_t *entry,
 }
 
 
-/* What was recorded leads to the same state, also when the controller
- * changes and goes on from what is stored. */
+/* What was recorded leads to the same state and the same events, also when
+ * the controller changes and goes on from what is stored. */
 static void
-check_replay(const bench_t *b)
+check_replay(const bench_t *b, bool stored)
 {
-    cJSON             *json;
-    unsigned           i;
+    unsigned           i, k;
     rollout_t          rollout, again;
-    spec_error_t       error;
-    rollout_spec_t     spec;
     rollout_events_t   events;
 
-    if (b->log_count == 0 || b->log_count == MAX_LOG) {
-        return;
-    }
+    rollout_init(&rollout, "ci", START);
 
-    json = spec_print(&b->spec);
-    assert_int_equal(spec_parse(json, &spec, &error), 0);
-    cJSON_Delete(json);
-    spec.gate_set = b->spec.gate_set;
-    spec.checks_every_ms = b->spec.checks_every_ms;
+    for (i = 0; i < b->log_count; i++) {
+        act(&b->read, &rollout, &b->log[i], &events);
+        assert_int_equal(events.count, b->log[i].events.count);
 
-    rollout_init(&rollout, "ci", b->log[0].now);
+        for (k = 0; k < events.count; k++) {
+            assert_string_equal(events.list[k].type,
+                                b->log[i].events.list[k].type);
+            assert_string_equal(events.list[k].detail,
+                                b->log[i].events.list[k].detail);
+        }
 
-    for (i = 1; i < b->log_count; i++) {
-        act(&spec, &rollout, &b->log[i], &events);
-
-        if (i % 5 == 0) {
+        if (stored && i % 5 == 0) {
             store_and_load(&rollout, &again);
             rollout = again;
         }
     }
 
-    assert_same(&rollout, &b->rollout);
-    spec_free(&spec);
+    if (stored) {
+        assert_same(&rollout, &b->rollout);
+    } else {
+        assert_memory_equal(&rollout, &b->rollout, sizeof(rollout));
+    }
+}
+
+
+/* One event, and all that must hold after it. */
+static void
+step(bench_t *b, view_t *view, bool in_json)
+{
+    entry_t    *entry = &b->log[b->log_count++];
+    rollout_t   old = b->rollout;
+
+    random_observation(b);
+    entry->is_command = below(20) == 0;
+    entry->command = below(10) ? ROLLOUT_PAUSE + below(4) : ROLLOUT_ABORT;
+    entry->seen = b->seen;
+    entry->now = b->now;
+
+    act(&b->spec, &b->rollout, entry, &b->events);
+    entry->events = b->events;
+    check_change(b, &old, entry);
+
+    if (!entry->is_command) {
+        count_fresh(b, &old);
+        check_tick(b, &old);
+    }
+
+    forget_fresh(b, &old);
+    check_routing(b);
+    assert_true(text_is_clean(b->rollout.reason));
+
+    if (b->events.count > 0 || b->log_count % 16 == 0) {
+        tell(b, view, &old, in_json);
+        check_abort(b);
+
+        if (in_json) {
+            check_stored(b);
+        }
+    }
 }
 
 
 static void
 test_random_walk(void **state)
 {
-    bench_t   *b;
-    entry_t    entry;
-    unsigned   i, ended[ROLLOUT_ABORTED + 1] = { 0 };
+    bool       in_json;
+    view_t     view = { 0 };
+    bench_t   *b = *state;
+    unsigned   i, length, ends[STRATEGIES][ROLLOUT_ABORTED + 1] = { 0 };
+    unsigned   states[ROLLOUT_ABORTED + 1] = { 0 };
     unsigned   waits[ROLLOUT_WAIT_NODE + 1] = { 0 };
-    rollout_t  old;
 
-    b = calloc(1, sizeof(bench_t));
-    seed = 42;
-    b->now = START;
-    random_spec(b);
-    b->log[b->log_count++].now = b->now;
+    for (sequence = 0; sequence < SEQUENCES; sequence++) {
+        seed_with(sequence);
 
-    for (i = 0; i < EVENTS; i++) {
-        ended[b->rollout.state]++;
-        waits[b->rollout.waiting_for]++;
+        if (sequence % SAME_SPEC == 0) {
+            random_spec(b, sequence / SAME_SPEC % STRATEGIES);
+        }
 
-        if ((!rollout_active(&b->rollout) && below(10) == 0)
-            || b->log_count == MAX_LOG)
+        in_json = sequence % IN_JSON == 0;
+        length = 1 + below(below(8) ? 40 : MAX_LOG);
+        begin(b);
+        view_begin(&view);
+
+        while (b->log_count < length
+               && (rollout_active(&b->rollout) || below(4)))
         {
-            check_replay(b);
-            random_spec(b);
-            b->log[b->log_count++].now = b->now;
+            states[b->rollout.state]++;
+            waits[b->rollout.waiting_for]++;
+            step(b, &view, in_json);
         }
 
-        old = b->rollout;
-        random_observation(b);
-        memset(&entry, 0, sizeof(entry));
-        entry.is_command = below(20) == 0;
-        entry.command = below(10) ? ROLLOUT_PAUSE + below(4) : ROLLOUT_ABORT;
-        entry.seen = b->seen;
-        entry.now = b->now;
-        b->log[b->log_count++] = entry;
-
-        act(&b->spec, &b->rollout, &entry, &b->events);
-        check_change(b, &old, &entry);
-
-        if (!entry.is_command) {
-            check_tick(b, &old);
-        }
-
-        check_routing(b);
-        assert_true(text_is_clean(b->rollout.reason));
-
-        if (b->events.count > 0 || i % 8 == 0) {
-            check_stored(b);
-            check_abort(b);
-        }
+        events_seen += b->log_count;
+        ends[b->strategy][b->rollout.state]++;
+        check_replay(b, in_json);
     }
 
+    /* the walks were everywhere */
+
     for (i = 0; i <= ROLLOUT_ABORTED; i++) {
-        assert_true(ended[i] > 100);   /* the walk was everywhere */
+        assert_true(states[i] > ENOUGH);
     }
 
     for (i = 0; i <= ROLLOUT_WAIT_NODE; i++) {
-        assert_true(waits[i] > 100);
+        assert_true(waits[i] > ENOUGH);
     }
 
-    assert_true(b->runs > 1000);
+    for (i = 0; i < STRATEGIES; i++) {
+        assert_true(ends[i][ROLLOUT_SUCCEEDED] > ENOUGH);
+        assert_true(ends[i][ROLLOUT_ABORTED] > ENOUGH);
+    }
+
+    for (i = 0; i < TOLD_COUNT; i++) {
+        assert_true(told[i] > ENOUGH);
+    }
+
+    assert_true(b->runs > SEQUENCES / 10);
+    cJSON_Delete(view.data_weights);
+}
+
+
+static int
+set_up(void **state)
+{
+    *state = calloc(1, sizeof(bench_t));
+
+    return *state != NULL ? 0 : -1;
+}
+
+
+/* Also after a failure: which sequence it was. */
+static int
+tear_down(void **state)
+{
+    bench_t  *b = *state;
+
+    print_message("# %u of %u sequences, %u events\n", sequence, SEQUENCES,
+                  events_seen);
     spec_free(&b->spec);
+    spec_free(&b->read);
     free(b);
+
+    return 0;
 }
 
 
@@ -690,7 +627,7 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        cmocka_unit_test(test_random_walk)
+        cmocka_unit_test_setup_teardown(test_random_walk, set_up, tear_down)
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
