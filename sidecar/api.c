@@ -431,6 +431,25 @@ api_id(http_exchange_t *exchange, char upstream[SPEC_NAME_LEN])
 }
 
 
+void
+api_read_rollout(api_t *api, http_exchange_t *exchange, store_rollout_pt got)
+{
+    char        upstream[SPEC_NAME_LEN];
+    api_job_t  *job;
+
+    if (!api_id(exchange, upstream)) {
+        return;
+    }
+
+    job = api_job_new(api, exchange, sizeof(api_job_t));
+
+    if (job != NULL) {
+        store_rollout(api->store, upstream, exchange->params[0], NULL, got,
+                      job);
+    }
+}
+
+
 /* --- answers --- */
 
 int64_t

@@ -537,20 +537,7 @@ api_smoke_got(void *arg, store_status_t status, const store_rollout_t *all)
 void
 api_smoke(void *arg, http_exchange_t *exchange)
 {
-    char        upstream[SPEC_NAME_LEN];
-    api_t      *api = arg;
-    api_job_t  *job;
-
-    if (!api_id(exchange, upstream)) {
-        return;
-    }
-
-    job = api_job_new(api, exchange, sizeof(api_job_t));
-
-    if (job != NULL) {
-        store_rollout(api->store, upstream, exchange->params[0], NULL,
-                      api_smoke_got, job);
-    }
+    api_read_rollout(arg, exchange, api_smoke_got);
 }
 
 

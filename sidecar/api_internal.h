@@ -87,6 +87,9 @@ bool api_check_fields(http_exchange_t *exchange, const cJSON *body,
 /* The {} of the path as the id of a rollout and its upstream; false: it is
  * answered with 404. */
 bool api_id(http_exchange_t *exchange, char upstream[SPEC_NAME_LEN]);
+/* Reads that rollout; got is called with an api_job_t, or it is answered. */
+void api_read_rollout(api_t *api, http_exchange_t *exchange,
+    store_rollout_pt got);
 
 int64_t api_live_ms(const api_t *api);
 /* The rollout as JSON, out of the store's answer; NULL: it is damaged. */
