@@ -194,21 +194,34 @@ feed_check(feed_client_t *client)
 }
 
 
-static void
-feed_kept(void *arg, store_status_t status, bool kept, const char *oldest)
+/* False: the client has gone, or will be looked after in a second. */
+static bool
+feed_replied(feed_client_t *client, store_status_t status)
 {
-    feed_client_t   *client = arg;
-    struct timeval   later = { 1, 0 };
+    struct timeval  later = { 1, 0 };
 
     client->reading = false;
 
     if (client->stream == NULL) {
         feed_client_free(client);
-        return;
+        return false;
     }
 
     if (status != STORE_OK) {
         event_add(client->drain, &later);
+        return false;
+    }
+
+    return true;
+}
+
+
+static void
+feed_kept(void *arg, store_status_t status, bool kept, const char *oldest)
+{
+    feed_client_t  *client = arg;
+
+    if (!feed_replied(client, status)) {
         return;
     }
 
@@ -329,19 +342,10 @@ feed_caught(void *arg, store_status_t status, size_t count,
     size_t            i;
     feed_t           *feed;
     feed_client_t    *client = arg;
-    struct timeval    later = { 1, 0 };
     feed_upstream_t  *u;
 
     feed = client->feed;
-    client->reading = false;
-
-    if (client->stream == NULL) {
-        feed_client_free(client);
-        return;
-    }
-
-    if (status != STORE_OK) {
-        event_add(client->drain, &later);
+    if (!feed_replied(client, status)) {
         return;
     }
 

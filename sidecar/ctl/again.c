@@ -9,29 +9,19 @@ int
 ctl_again(const ctl_args_t *args, const char *command)
 {
     int           rc;
-    char          path[640], name[512];
+    char          path[640];
     cJSON        *body;
-    const char   *upstream;
     ctl_reply_t   reply;
 
     if (strcmp(command, "retry") == 0) {
         rc = ctl_rollout_path(args, "/retry", path, sizeof(path));
-        if (rc) {
-            return rc;
-        }
 
     } else {
-        upstream = ctl_upstream(args, true, &rc);
-        if (rc) {
-            return rc;
-        }
+        rc = ctl_upstream_path(args, "/rollback", path, sizeof(path));
+    }
 
-        if (ctl_escape(upstream, name, sizeof(name)) == NULL) {
-            ctl_error("the name of the upstream is too long");
-            return CTL_USAGE;
-        }
-
-        snprintf(path, sizeof(path), "/v1/upstreams/%s/rollback", name);
+    if (rc) {
+        return rc;
     }
 
     body = ctl_words(args);

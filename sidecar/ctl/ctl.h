@@ -92,6 +92,9 @@ int ctl_stream(const ctl_args_t *args, const char *path, const char *last,
  * exit code after an error message. */
 int ctl_rollout_path(const ctl_args_t *args, const char *tail, char *path,
     size_t size);
+/* The same of "/v1/upstreams/NAME", which must be named. */
+int ctl_upstream_path(const ctl_args_t *args, const char *tail, char *path,
+    size_t size);
 /* A part of a path or a query, escaped; buf has at least 512 bytes.  NULL:
  * too long. */
 char *ctl_escape(const char *text, char *buf, size_t size);

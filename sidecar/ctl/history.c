@@ -10,23 +10,16 @@ ctl_history(const ctl_args_t *args, const char *command)
 {
     int           rc;
     long          left;
-    char          path[640], name[512];
+    char          path[640];
     char          a[96], b[96], c[96], d[96], e[32], f[300];
-    const char   *upstream;
     const cJSON  *item;
     ctl_reply_t   reply;
 
-    upstream = ctl_upstream(args, true, &rc);
+    rc = ctl_upstream_path(args, "/history", path, sizeof(path));
     if (rc) {
         return rc;
     }
 
-    if (ctl_escape(upstream, name, sizeof(name)) == NULL) {
-        ctl_error("the name of the upstream is too long");
-        return CTL_USAGE;
-    }
-
-    snprintf(path, sizeof(path), "/v1/upstreams/%s/history", name);
     rc = ctl_ask(args, "GET", path, NULL, &reply);
 
     if (rc || args->json) {

@@ -296,6 +296,30 @@ done:
 }
 
 
+int
+ctl_upstream_path(const ctl_args_t *args, const char *tail, char *path,
+    size_t size)
+{
+    int          rc;
+    char         name[512];
+    const char  *upstream;
+
+    upstream = ctl_upstream(args, true, &rc);
+    if (rc) {
+        return rc;
+    }
+
+    if (ctl_escape(upstream, name, sizeof(name)) == NULL) {
+        ctl_error("the name of the upstream is too long");
+        return CTL_USAGE;
+    }
+
+    snprintf(path, size, "/v1/upstreams/%s%s", name, tail);
+
+    return 0;
+}
+
+
 const char *
 ctl_upstream(const ctl_args_t *args, bool needed, int *rc)
 {
