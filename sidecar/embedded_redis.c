@@ -17,6 +17,8 @@
 
 #include <linux/close_range.h>
 
+#include "clock.h"
+
 #define REDIS_PATH_LEN       512
 #define REDIS_SOCKET_LEN     108   /* sun_path */
 #define REDIS_BACKOFF_MIN    200   /* ms */
@@ -50,7 +52,6 @@ static void redis_start(embedded_redis_t *redis);
 static int redis_config(const embedded_redis_t *redis);
 static void redis_exec(const embedded_redis_t *redis, int config, int lock,
     pid_t parent);
-static int64_t redis_now(void);
 
 
 embedded_redis_t *
@@ -135,13 +136,13 @@ embedded_redis_free(embedded_redis_t *redis)
 
     if (redis->pid != 0) {
         kill(redis->pid, SIGTERM);
-        begin = redis_now();
+        begin = clock_mono_ms();
         pause.tv_sec = 0;
         pause.tv_nsec = 5 * 1000 * 1000;
 
         while (waitpid(redis->pid, &status, WNOHANG) == 0) {
 
-            if (redis_now() - begin > REDIS_STOP) {
+            if (clock_mono_ms() - begin > REDIS_STOP) {
                 log_warn(redis->log, "redis-server does not stop, killed",
                          LOG_I("pid", redis->pid));
                 kill(redis->pid, SIGKILL);
@@ -311,7 +312,7 @@ redis_child(evutil_socket_t fd, short what, void *arg)
 
     redis->pid = 0;
 
-    if (redis_now() - redis->started > REDIS_STEADY) {
+    if (clock_mono_ms() - redis->started > REDIS_STEADY) {
         redis->backoff = REDIS_BACKOFF_MIN;
     }
 
@@ -403,7 +404,7 @@ redis_start(embedded_redis_t *redis)
     close(lock);
 
     redis->pid = pid;
-    redis->started = redis_now();
+    redis->started = clock_mono_ms();
     log_info(redis->log, "redis-server started", LOG_I("pid", pid),
              LOG_S("socket", redis->socket));
     return;
@@ -510,14 +511,4 @@ redis_exec(const embedded_redis_t *redis, int config, int lock, pid_t parent)
     sigprocmask(SIG_SETMASK, &none, NULL);
 
     execv(redis->server, argv);
-}
-
-
-static int64_t
-redis_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }

@@ -16,12 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
 
+#include "clock.h"
 #include "http_internal.h"
 
 #define HTTP_MAX_HEADERS  16384
@@ -334,18 +334,16 @@ http_same(const struct sockaddr_storage *listens,
 static void
 http_fill(http_listener_t *listener)
 {
-    int64_t          now;
-    http_server_t   *server = listener->server;
-    struct timeval   tv = { HTTP_AGAIN / 1000, HTTP_AGAIN % 1000 * 1000 };
-    struct timespec  ts;
+    int64_t         now;
+    http_server_t  *server = listener->server;
+    struct timeval  tv = { HTTP_AGAIN / 1000, HTTP_AGAIN % 1000 * 1000 };
 
     listener->full = true;
     evconnlistener_disable(listener->acceptor);
     event_add(listener->refuser, NULL);
     event_add(listener->again, &tv);
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    now = (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    now = clock_mono_ms();
 
     if (server->full != NULL
         && (listener->told_ms == 0 || now - listener->told_ms >= HTTP_TELL))
